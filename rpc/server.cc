@@ -109,7 +109,7 @@ class ServerConnection : public std::enable_shared_from_this<ServerConnection> {
     auto handler = server_->handlers_.find({request.service(), request.method()});
     if (handler == server_->handlers_.end())
       return Refuse(id, base::Code::kUnsupported,
-                    fmt::format("method {}/{} is unknown", request.service(), request.method()));
+                    "method " + request.method());  // the words of the Go implementation
     auto state = std::make_shared<Call::State>();
     state->connection = weak_from_this();
     state->stream_id = id;

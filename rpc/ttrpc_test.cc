@@ -7,6 +7,7 @@
 #include "rpc/monitor.pb.h"
 #include "rpc/server.h"
 #include "rpc/status.h"
+#include "rpc/ttrpc_vectors.h"
 #include "rpc/ttrpc.pb.h"
 
 namespace holt::rpc {
@@ -206,6 +207,70 @@ TEST_F(RawPeerTest, GarbageInAFrameIsAnsweredAndSurvived) {
   AppendFrame(wire, {.stream_id = 1}, "\xff\xff\xff");
   EXPECT_EQ(Exchange(wire).status().code(), static_cast<int>(StatusCode::kInvalidArgument));
   EXPECT_EQ(Exchange(Request(3)).status().code(), 0);
+}
+
+// Against what containerd's Go implementation sent and answered, byte for byte.
+class VectorsTest : public RawPeerTest {
+ protected:
+  void SetUp() override {
+    RawPeerTest::SetUp();
+    server_->HandleRaw("holt.test.Vectors", "Echo",
+                       [](const std::string& payload, Call call) { call.ReplyBytes(payload); });
+    server_->HandleRaw("holt.test.Vectors", "Fail", [](const std::string&, Call call) {
+      call.Fail(base::Error(Code::kNotFound, "container otter does not exist"));
+    });
+  }
+
+  std::string ReadWire(int fd, size_t bytes) {
+    std::string wire;
+    RunUntil([&] {
+      char buffer[4096];
+      ssize_t n = recv(fd, buffer, sizeof buffer, MSG_DONTWAIT);
+      if (n > 0) wire.append(buffer, static_cast<size_t>(n));
+      return wire.size() >= bytes;
+    });
+    return wire;
+  }
+
+  void ExpectServed(std::string_view request, std::string_view response) {
+    auto [a, b] = *base::SocketPair();
+    ASSERT_TRUE(server_->Serve(std::move(a)).ok());
+    ASSERT_EQ(write(b.get(), request.data(), request.size()), static_cast<ssize_t>(request.size()));
+    EXPECT_EQ(ReadWire(b.get(), response.size()), response);
+  }
+
+  base::Result<std::string> ExpectCalled(const std::string& method, const CallOptions& options,
+                                         std::string_view request, std::string_view response) {
+    auto [a, b] = *base::SocketPair();
+    auto client = *Client::Create(*loop_, std::move(a));
+    std::optional<base::Result<std::string>> answer;
+    client->CallRaw("holt.test.Vectors", method, "\x0a\x05otter", options,
+                    [&](base::Result<std::string> r) { answer = std::move(r); });
+    EXPECT_EQ(ReadWire(b.get(), request.size()), request);
+    EXPECT_EQ(write(b.get(), response.data(), response.size()),
+              static_cast<ssize_t>(response.size()));
+    RunUntil([&] { return answer.has_value(); });
+    return std::move(*answer);
+  }
+};
+
+TEST_F(VectorsTest, ServerAnswersAsGoDoes) {
+  ExpectServed(vectors::kEchoRequest, vectors::kEchoResponse);
+  ExpectServed(vectors::kFailRequest, vectors::kFailResponse);
+  ExpectServed(vectors::kUnknownRequest, vectors::kUnknownResponse);
+  ExpectServed(vectors::kMetadataRequest, vectors::kMetadataResponse);
+}
+
+TEST_F(VectorsTest, ClientAsksAsGoDoes) {
+  EXPECT_EQ(*ExpectCalled("Echo", {}, vectors::kEchoRequest, vectors::kEchoResponse), "\x0a\x05otter");
+  EXPECT_EQ(ExpectCalled("Fail", {}, vectors::kFailRequest, vectors::kFailResponse).error().message(),
+            "container otter does not exist");
+  EXPECT_EQ(
+      ExpectCalled("Absent", {}, vectors::kUnknownRequest, vectors::kUnknownResponse).error().code(),
+      Code::kUnsupported);
+  EXPECT_TRUE(ExpectCalled("Echo", {.metadata = {{"key", "value"}}}, vectors::kMetadataRequest,
+                           vectors::kMetadataResponse)
+                  .ok());
 }
 
 }  // namespace
