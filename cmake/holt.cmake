@@ -143,3 +143,15 @@ endfunction()
 find_library(HOLT_PROTOBUF_LITE_A NAMES libprotobuf-lite.a REQUIRED)
 add_library(holt_protobuf_lite INTERFACE)
 target_link_libraries(holt_protobuf_lite INTERFACE ${HOLT_PROTOBUF_LITE_A} Threads::Threads)
+
+# A GoogleTest binary that drives real parts (root, a virtual machine, a registry); run by tests/run,
+# by ctest with -L e2e. Where it runs is told by HOLT_TEST_ACCEL (software, kvm).
+function(holt_e2e_test name)
+  cmake_parse_arguments(A "" "" "SOURCES;DEPS" ${ARGN})
+  add_executable(${name} ${A_SOURCES})
+  target_link_libraries(${name} PRIVATE holt_options ${A_DEPS} GTest::gmock GTest::gtest_main)
+  target_compile_definitions(${name} PRIVATE HOLT_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests/e2e)
+  add_test(NAME ${name} COMMAND ${name})
+  set_tests_properties(${name} PROPERTIES LABELS e2e RUN_SERIAL ON)
+endfunction()
