@@ -1,0 +1,136 @@
+#include "oci/unsupported.h"
+
+#include "oci/mount_options.h"
+
+namespace holt::oci {
+namespace {
+
+using base::Status;
+
+base::Error Unsupported(std::string_view property, std::string_view why = "") {
+  return base::Error(base::Code::kUnsupported,
+                     fmt::format("{}: not supported{}{}", property, why.empty() ? "" : ": ", why));
+}
+
+Status CheckMounts(const std::vector<Mount>& mounts) {
+  for (size_t i = 0; i < mounts.size(); ++i) {
+    std::string item = fmt::format("mounts[{}]", i);
+    if (!mounts[i].uid_mappings.empty()) return Unsupported(item + ".uidMappings");
+    TRY_ASSIGN(MountOptions options, ParseMountOptions(mounts[i], item));
+    if (options.idmap) return Unsupported(item + ".options", "idmap");
+    if (options.tmpcopyup) return Unsupported(item + ".options", "tmpcopyup");
+    if (options.remount) return Unsupported(item + ".options", "remount");
+  }
+  return {};
+}
+
+Status CheckNamespaces(const std::vector<Namespace>& namespaces) {
+  for (size_t i = 0; i < namespaces.size(); ++i) {
+    const Namespace& entry = namespaces[i];
+    std::string item = fmt::format("linux.namespaces[{}]", i);
+    if (entry.type == "user" || entry.type == "time")
+      return Unsupported(item + ".type", entry.type + " namespace");
+    if (!entry.path.empty() && entry.type != "network")
+      return Unsupported(item + ".path", "joining another container's namespace");
+  }
+  return {};
+}
+
+Status CheckSeccomp(const Seccomp& seccomp) {
+  if (!seccomp.listener_path.empty()) return Unsupported("linux.seccomp.listenerPath");
+  if (seccomp.default_action == "SCMP_ACT_NOTIFY")
+    return Unsupported("linux.seccomp.defaultAction", "SCMP_ACT_NOTIFY");
+  for (size_t i = 0; i < seccomp.syscalls.size(); ++i)
+    if (seccomp.syscalls[i].action == "SCMP_ACT_NOTIFY")
+      return Unsupported(fmt::format("linux.seccomp.syscalls[{}].action", i), "SCMP_ACT_NOTIFY");
+  return {};
+}
+
+}  // namespace
+
+Status CheckGuestSupport(const Process& process) {
+  if (!process.apparmor_profile.empty())
+    return Unsupported("process.apparmorProfile", "the guest's kernel has no AppArmor");
+  if (!process.selinux_label.empty())
+    return Unsupported("process.selinuxLabel", "the guest's kernel has no SELinux");
+  if (process.exec_cpu_affinity) return Unsupported("process.execCPUAffinity");
+  return {};
+}
+
+Status CheckGuestSupport(const Resources& resources) {
+  constexpr std::string_view kV1 = "cgroup v2 has no such limit";
+  if (resources.memory) {
+    const MemoryResources& memory = *resources.memory;
+    if (memory.kernel.value_or(-1) > 0) return Unsupported("linux.resources.memory.kernel", kV1);
+    if (memory.kernel_tcp.value_or(-1) > 0)
+      return Unsupported("linux.resources.memory.kernelTCP", kV1);
+    if (memory.swappiness) return Unsupported("linux.resources.memory.swappiness", kV1);
+    if (memory.disable_oom_killer.value_or(false))
+      return Unsupported("linux.resources.memory.disableOOMKiller", kV1);
+  }
+  if (resources.cpu) {
+    if (resources.cpu->realtime_runtime.value_or(0) != 0)
+      return Unsupported("linux.resources.cpu.realtimeRuntime", kV1);
+    if (resources.cpu->realtime_period.value_or(0) != 0)
+      return Unsupported("linux.resources.cpu.realtimePeriod", kV1);
+  }
+  if (resources.block_io) {
+    if (resources.block_io->leaf_weight.value_or(0) != 0)
+      return Unsupported("linux.resources.blockIO.leafWeight", kV1);
+    for (size_t i = 0; i < resources.block_io->weight_device.size(); ++i)
+      if (resources.block_io->weight_device[i].leaf_weight.value_or(0) != 0)
+        return Unsupported(fmt::format("linux.resources.blockIO.weightDevice[{}].leafWeight", i),
+                           kV1);
+  }
+  if (resources.network &&
+      (resources.network->class_id.value_or(0) != 0 || !resources.network->priorities.empty()))
+    return Unsupported("linux.resources.network", kV1);
+  if (!resources.rdma.empty()) return Unsupported("linux.resources.rdma");
+  return {};
+}
+
+Status CheckGuestSupport(const Config& config) {
+  if (config.process) TRY(CheckGuestSupport(*config.process));
+  TRY(CheckMounts(config.mounts));
+  if (!config.linux_) return {};
+  const Linux& linux_spec = *config.linux_;
+  TRY(CheckNamespaces(linux_spec.namespaces));
+  if (!linux_spec.uid_mappings.empty()) return Unsupported("linux.uidMappings");
+  if (!linux_spec.time_offsets.empty()) return Unsupported("linux.timeOffsets");
+  if (linux_spec.resources) TRY(CheckGuestSupport(*linux_spec.resources));
+  if (linux_spec.seccomp) TRY(CheckSeccomp(*linux_spec.seccomp));
+  if (!linux_spec.mount_label.empty())
+    return Unsupported("linux.mountLabel", "the guest's kernel has no SELinux");
+  if (linux_spec.memory_policy) return Unsupported("linux.memoryPolicy");
+  return {};
+}
+
+Status CheckHostSupport(const Config& config) {
+  if (config.hooks) {
+    if (!config.hooks->prestart.empty()) return Unsupported("hooks.prestart");
+    if (!config.hooks->create_runtime.empty()) return Unsupported("hooks.createRuntime");
+    if (!config.hooks->create_container.empty()) return Unsupported("hooks.createContainer");
+    if (!config.hooks->poststart.empty()) return Unsupported("hooks.poststart");
+    if (!config.hooks->poststop.empty()) return Unsupported("hooks.poststop");
+  }
+  if (config.vm) return Unsupported("vm");
+  if (!config.linux_) return {};
+  const Linux& linux_spec = *config.linux_;
+  const Namespace* network = FindNamespace(config, "network");
+  if (!network)
+    return Unsupported("linux.namespaces",
+                       "no network namespace: a virtual machine cannot share the host's network");
+  if (!network->path.empty())
+    return Unsupported("linux.namespaces", "a network namespace given by path");
+  if (!linux_spec.cgroups_path.empty()) return Unsupported("linux.cgroupsPath");
+  if (!linux_spec.net_devices.empty()) return Unsupported("linux.netDevices");
+  if (linux_spec.intel_rdt) return Unsupported("linux.intelRdt");
+  return {};
+}
+
+Status CheckSupported(const Config& config) {
+  TRY(CheckHostSupport(config));
+  return CheckGuestSupport(config);
+}
+
+}  // namespace holt::oci
