@@ -145,13 +145,16 @@ add_library(holt_protobuf_lite INTERFACE)
 target_link_libraries(holt_protobuf_lite INTERFACE ${HOLT_PROTOBUF_LITE_A} Threads::Threads)
 
 # A GoogleTest binary that drives real parts (root, a virtual machine, a registry); run by tests/run,
-# by ctest with -L e2e. Where it runs is told by HOLT_TEST_ACCEL (software, kvm).
+# by ctest with -L e2e. Where it runs is told by HOLT_TEST_ACCEL (software, kvm); both, unless ON names one.
 function(holt_e2e_test name)
-  cmake_parse_arguments(A "" "" "SOURCES;DEPS" ${ARGN})
+  cmake_parse_arguments(A "" "" "SOURCES;DEPS;ON" ${ARGN})
+  if(NOT A_ON)
+    set(A_ON software kvm)
+  endif()
   add_executable(${name} ${A_SOURCES})
   target_link_libraries(${name} PRIVATE holt_options ${A_DEPS} GTest::gmock GTest::gtest_main)
   target_compile_definitions(${name} PRIVATE HOLT_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
   set_target_properties(${name} PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests/e2e)
   add_test(NAME ${name} COMMAND ${name})
-  set_tests_properties(${name} PROPERTIES LABELS e2e RUN_SERIAL ON)
+  set_tests_properties(${name} PROPERTIES LABELS "e2e;${A_ON}" RUN_SERIAL ON)
 endfunction()
