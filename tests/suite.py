@@ -72,8 +72,7 @@ def parse_log(item, log, why):
     with open(log, errors="replace") as lines:
         text = lines.read()
     results, running = [], {}
-    for kind, name in re.findall(r"^\[ ( RUN     |      OK |  FAILED |  SKIPPED|SKIPPED )\] (\S+?)(?:,|\s|$)", text, re.M):
-        kind = kind.strip()
+    for kind, name in re.findall(r"^\[ *(RUN|OK|FAILED|SKIPPED) *\] (\S+?)(?:,|\s|$)", text, re.M):
         if kind == "RUN":
             running[name] = True
         elif running.pop(name, None):

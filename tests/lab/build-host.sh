@@ -68,7 +68,7 @@ done | awk '$1 == "insmod" && !seen[$2]++ { print $2 }' | while read -r file; do
 done
 [ -n "$(ls "$work/out/stage1/modules")" ] || die "no modules for the test host's initrd found in $version"
 
-mke2fs -q -F -t ext4 -d "$root" -E lazy_itable_init=1,lazy_journal_init=1 -O ^metadata_csum -m 0 "$work/out/root.img" 12G ||
+mke2fs -q -F -t ext4 -d "$root" -E lazy_itable_init=1,lazy_journal_init=1 -O ^metadata_csum -m 0 "$work/out/root.img" 12G >>"$log" ||
   die "mke2fs failed (disk full?)"
 sync -f "$work/out"
 mv -T "$work/out" "$final"
