@@ -44,6 +44,8 @@ class ChainReader {
     return Read(std::as_writable_bytes(std::span(&value, 1)));
   }
   bool Skip(uint32_t bytes);
+  // Forgets what lies beyond the next `bytes`.
+  void Truncate(uint32_t bytes) { left_ = bytes < left_ ? bytes : left_; }
   // The next min(bytes, left()) bytes, consumed, as iovecs appended to `out`; returns how many bytes.
   uint32_t TakeIovecs(uint32_t bytes, std::vector<iovec>& out);
 

@@ -1,0 +1,27 @@
+#include "vmm/boot/cmdline.h"
+
+namespace holt::vmm {
+
+std::string BaseKernelCmdline(CpuBackEnd back_end) {
+  std::string cmdline =
+      "console=hvc0 quiet"
+      // End at a panic or a reset; nothing of ours boots twice.
+      " panic=-1"
+      // The processor's own generator and the host's are good enough to start with.
+      " random.trust_cpu=on random.trust_bootloader=on"
+      // Not waiting for grace periods while nothing runs yet.
+      " rcupdate.rcu_expedited=1"
+      // Self-tests of ciphers at each start say nothing new.
+      " cryptomgr.notests"
+      " no_timer_check tsc=reliable";
+  if (back_end == CpuBackEnd::kSoftware) {
+    // No reset register and no keyboard controller: the processor's reset is what is left.
+    cmdline += " reboot=t";
+  } else {
+    // Until hvc0 is there, the last words of a kernel that fails go to port 0x3f8 (devices/platform.h).
+    cmdline += " earlyprintk=serial,0x3f8,115200";
+  }
+  return cmdline;
+}
+
+}  // namespace holt::vmm

@@ -1,0 +1,93 @@
+#include "vmm/control/spec.h"
+
+#include <fcntl.h>
+
+#include <set>
+
+#include "base/file.h"
+#include "vmm/cpu/software.h"
+
+namespace holt::vmm {
+
+using base::Code;
+using base::MakeError;
+using base::Result;
+using base::UniqueFd;
+
+namespace {
+
+// Takes over descriptors by number, each once. Those taken are closed when the spec turns out bad.
+class FdTaker {
+ public:
+  // 0 is "not given": an invalid UniqueFd.
+  Result<UniqueFd> Optional(int number, std::string_view name) {
+    if (number == 0) return UniqueFd();
+    if (number <= 2) return MakeError(Code::kInvalidArgument, "{}: {} is not a descriptor to give away", name, number);
+    if (fcntl(number, F_GETFD) < 0) return MakeError(Code::kInvalidArgument, "{}: descriptor {} is not open", name, number);
+    if (!taken_.insert(number).second)
+      return MakeError(Code::kInvalidArgument, "{}: descriptor {} is named twice", name, number);
+    UniqueFd fd(number);
+    TRY_CONTEXT(base::SetCloexec(number, true), name);
+    return fd;
+  }
+  Result<UniqueFd> Required(int number, std::string_view name) {
+    if (number == 0) return MakeError(Code::kInvalidArgument, "{} is not given", name);
+    return Optional(number, name);
+  }
+
+ private:
+  std::set<int> taken_;
+};
+
+}  // namespace
+
+Result<MachineSpec> TakeMachineSpec(const v1::VmSpec& spec) {
+  constexpr uint64_t kMiB = 1 << 20;
+  if (spec.vcpus() == 0 || spec.vcpus() > kMaxVcpus)
+    return MakeError(Code::kInvalidArgument, "{} vCPUs (1 to {} are possible)", spec.vcpus(), kMaxVcpus);
+  if (spec.memory_bytes() < kMinMemoryBytes)
+    return MakeError(Code::kInvalidArgument, "{} MiB of memory are too little for a guest (at least {} MiB)",
+                     spec.memory_bytes() / kMiB, kMinMemoryBytes / kMiB);
+  if (spec.memory_bytes() > kMaxMemoryBytes || spec.memory_bytes() % kMiB != 0)
+    return MakeError(Code::kInvalidArgument, "memory of {} bytes (a number of MiB, up to {} GiB)",
+                     spec.memory_bytes(), kMaxMemoryBytes >> 30);
+  MachineSpec machine;
+  machine.vcpus = spec.vcpus();
+  machine.memory_bytes = spec.memory_bytes();
+  machine.cmdline = spec.cmdline();
+
+  FdTaker fds;
+  TRY_ASSIGN(machine.console, fds.Optional(spec.console_fd(), "console_fd"));
+  if (spec.has_vsock()) {
+    const v1::Vsock& from = spec.vsock();
+    MachineSpec::VsockSpec vsock;
+    vsock.guest_cid = from.guest_cid();
+    TRY_ASSIGN(vsock.listener, fds.Optional(from.listen_fd(), "vsock.listen_fd"));
+    TRY_ASSIGN(vsock.directory, fds.Optional(from.directory_fd(), "vsock.directory_fd"));
+    vsock.name = from.name();
+    machine.vsock = std::move(vsock);
+  }
+  for (const v1::Share& from : spec.shares()) {
+    if (!IsShareTag(from.tag())) return MakeError(Code::kInvalidArgument, "share tag \"{}\"", from.tag());
+    MachineSpec::ShareSpec share;
+    share.tag = from.tag();
+    TRY_ASSIGN(share.vhost_user, fds.Optional(from.vhost_user_fd(), "share.vhost_user_fd"));
+    machine.shares.push_back(std::move(share));
+  }
+  if (spec.accel() == v1::ACCEL_KVM) {
+    TRY_ASSIGN(machine.kvm, fds.Required(spec.kvm_fd(), "kvm_fd"));
+    TRY_ASSIGN(machine.kernel, fds.Required(spec.kernel_fd(), "kernel_fd"));
+    TRY_ASSIGN(machine.initramfs, fds.Optional(spec.initramfs_fd(), "initramfs_fd"));
+  } else if (spec.accel() == v1::ACCEL_SOFTWARE) {
+    const v1::Software& from = spec.software();
+    TRY_ASSIGN(machine.software.qmp, fds.Required(from.qmp_fd(), "software.qmp_fd"));
+    TRY_ASSIGN(machine.software.console_source, fds.Required(from.console_source_fd(), "software.console_source_fd"));
+    TRY_ASSIGN(machine.software.vsock_vhost_user,
+               fds.Optional(from.vsock_vhost_user_fd(), "software.vsock_vhost_user_fd"));
+  } else {
+    return MakeError(Code::kInvalidArgument, "accel is neither KVM nor SOFTWARE");
+  }
+  return machine;
+}
+
+}  // namespace holt::vmm

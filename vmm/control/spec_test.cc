@@ -1,0 +1,53 @@
+#include "vmm/control/spec.h"
+
+#include <fcntl.h>
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+namespace holt::vmm {
+namespace {
+
+using ::testing::HasSubstr;
+
+v1::VmSpec Good() {
+  v1::VmSpec spec;
+  spec.set_accel(v1::ACCEL_SOFTWARE);
+  spec.set_vcpus(1);
+  spec.set_memory_bytes(256 << 20);
+  spec.mutable_software()->set_qmp_fd(open("/dev/null", O_RDWR | O_CLOEXEC));
+  spec.mutable_software()->set_console_source_fd(open("/dev/null", O_RDWR | O_CLOEXEC));
+  return spec;
+}
+
+TEST(SpecTest, TakesItsDescriptors) {
+  v1::VmSpec spec = Good();
+  {
+    auto machine = TakeMachineSpec(spec);
+    ASSERT_TRUE(machine.ok()) << machine.error().message();
+    EXPECT_EQ(machine->software.qmp.get(), spec.software().qmp_fd());
+  }
+  EXPECT_LT(fcntl(spec.software().qmp_fd(), F_GETFD), 0) << "closed with the spec";
+}
+
+TEST(SpecTest, ErrorsNameTheField) {
+  auto message = [](auto change) {
+    v1::VmSpec spec = Good();
+    change(spec);
+    auto machine = TakeMachineSpec(spec);
+    return machine.ok() ? std::string("accepted") : machine.error().message();
+  };
+  EXPECT_THAT(message([](auto& s) { s.set_vcpus(0); }), HasSubstr("0 vCPUs"));
+  EXPECT_THAT(message([](auto& s) { s.set_vcpus(33); }), HasSubstr("33 vCPUs"));
+  EXPECT_THAT(message([](auto& s) { s.set_memory_bytes(8 << 20); }), HasSubstr("8 MiB of memory are too little"));
+  EXPECT_THAT(message([](auto& s) { s.set_memory_bytes((256 << 20) + 1); }), HasSubstr("memory of"));
+  EXPECT_THAT(message([](auto& s) { s.clear_accel(); }), HasSubstr("accel"));
+  EXPECT_THAT(message([](auto& s) { s.mutable_software()->set_qmp_fd(1); }), HasSubstr("software.qmp_fd"));
+  EXPECT_THAT(message([](auto& s) { s.mutable_software()->set_qmp_fd(999); }), HasSubstr("descriptor 999 is not open"));
+  EXPECT_THAT(message([](auto& s) { s.mutable_software()->set_console_source_fd(s.software().qmp_fd()); }),
+              HasSubstr("named twice"));
+  EXPECT_THAT(message([](auto& s) { s.add_shares()->set_tag("a,b=c"); }), HasSubstr("share tag"));
+}
+
+}  // namespace
+}  // namespace holt::vmm

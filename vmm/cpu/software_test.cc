@@ -1,0 +1,62 @@
+#include "vmm/cpu/software.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+
+namespace holt::vmm {
+namespace {
+
+using ::testing::Contains;
+using ::testing::HasSubstr;
+
+SoftwareSpec Good() {
+  SoftwareSpec spec;
+  spec.qemu = "/usr/bin/qemu-system-x86_64";
+  spec.memory_bytes = 256 << 20;
+  spec.kernel_fd = 10;
+  spec.console_fd = 11;
+  spec.qmp_fd = 12;
+  return spec;
+}
+
+TEST(SoftwareArgvTest, NamesEveryDescriptorAndWaitsForCont) {
+  SoftwareSpec spec = Good();
+  spec.initramfs_fd = 13;
+  spec.vsock_fd = 14;
+  spec.shares = {{.tag = "holt", .fd = 15}};
+  auto argv = SoftwareArgv(spec);
+  ASSERT_TRUE(argv.ok()) << argv.error().message();
+  EXPECT_THAT(*argv, Contains("/proc/self/fd/10"));
+  EXPECT_THAT(*argv, Contains("/proc/self/fd/13"));
+  EXPECT_THAT(*argv, Contains(HasSubstr("fd=14")));
+  EXPECT_THAT(*argv, Contains(HasSubstr("fd=15")));
+  EXPECT_THAT(*argv, Contains(HasSubstr("tag=holt")));
+  EXPECT_THAT(*argv, Contains("-S"));
+  EXPECT_THAT(*argv, Contains("-no-reboot"));
+  EXPECT_THAT(*argv, Contains(HasSubstr("memory-backend-memfd")));
+}
+
+TEST(SoftwareArgvTest, RefusesWhatQemusOptionSyntaxCouldTakeForMore) {
+  for (const char* tag : {"", "a,b", "a=b", "a b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}) {
+    SoftwareSpec spec = Good();
+    spec.shares = {{.tag = tag, .fd = 15}};
+    EXPECT_FALSE(SoftwareArgv(spec).ok()) << tag;
+  }
+  EXPECT_FALSE(IsShareTag("../x"));
+  EXPECT_TRUE(IsShareTag("holt"));
+}
+
+TEST(SoftwareArgvTest, RefusesNonsense) {
+  SoftwareSpec spec = Good();
+  spec.vcpus = 0;
+  EXPECT_FALSE(SoftwareArgv(spec).ok());
+  spec = Good();
+  spec.memory_bytes = 1;
+  EXPECT_FALSE(SoftwareArgv(spec).ok());
+  spec = Good();
+  spec.kernel_fd = -1;
+  EXPECT_FALSE(SoftwareArgv(spec).ok());
+}
+
+}  // namespace
+}  // namespace holt::vmm

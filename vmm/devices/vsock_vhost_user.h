@@ -1,0 +1,41 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "vmm/devices/vsock.h"
+#include "vmm/vhost_user/backend.h"
+
+namespace holt::vmm {
+
+// Vsock as the device of a vhost-user back end: for a machine whose processor is another process.
+// The event queue stays with the front end (QEMU keeps it to itself).
+class VsockVhostUser : public vhost_user::Device {
+ public:
+  explicit VsockVhostUser(std::unique_ptr<Vsock> vsock) : vsock_(std::move(vsock)) {}
+
+  unsigned QueueCount() const override { return 2; }
+  uint16_t MaxQueueSize() const override { return 1024; }
+  void ReadConfig(uint32_t offset, std::span<std::byte> out) const override;
+  void StartQueue(vhost_user::BackendQueue& queue) override;
+  void StopQueue(vhost_user::BackendQueue& queue) override;
+  void OnKick(vhost_user::BackendQueue& queue) override { vsock_->OnKick(queue.index()); }
+  void Reset() override { vsock_->DropStreams(); }
+
+ private:
+  class Port : public QueuePort {
+   public:
+    explicit Port(vhost_user::BackendQueue& queue) : queue_(queue) {}
+    Queue& queue() override { return queue_.queue(); }
+    void Notify() override { queue_.Notify(); }
+    void ReportBroken(const base::Error& error) override { queue_.ReportBroken(error); }
+
+   private:
+    vhost_user::BackendQueue& queue_;
+  };
+
+  std::unique_ptr<Vsock> vsock_;
+  std::optional<Port> ports_[2];
+};
+
+}  // namespace holt::vmm
