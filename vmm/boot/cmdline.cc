@@ -1,5 +1,7 @@
 #include "vmm/boot/cmdline.h"
 
+#include "vmm/cpu/tsc.h"
+
 namespace holt::vmm {
 
 std::string BaseKernelCmdline(CpuBackEnd back_end) {
@@ -15,8 +17,8 @@ std::string BaseKernelCmdline(CpuBackEnd back_end) {
       " cryptomgr.notests"
       " no_timer_check tsc=reliable";
   if (back_end == CpuBackEnd::kSoftware) {
-    // No reset register and no keyboard controller: the processor's reset is what is left.
-    cmdline += " reboot=t";
+    // TCG's guest reads the host's counter and has nothing to learn its rate by.
+    cmdline += " reboot=t tsc_early_khz=" + std::to_string(MeasureTscKhz());
   } else {
     // Until hvc0 is there, the last words of a kernel that fails go to port 0x3f8 (devices/platform.h).
     cmdline += " earlyprintk=serial,0x3f8,115200";

@@ -35,9 +35,9 @@ base::Result<std::vector<std::string>> SoftwareArgv(const SoftwareSpec& spec) {
       // Nothing but what is named here; no configuration file, no default device.
       "-nodefaults", "-no-user-config", "-display", "none",
       "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
-      // pit, pic: without them the guest has nothing to calibrate its clocks by, and hangs; a kernel
-      // that sees our ACPI (reduced hardware) does not look for them, hence acpi=off.
-      "-M", "microvm,acpi=off,pit=on,pic=on,rtc=off,isa-serial=off,pcie=off,usb=off,x-option-roms=off,"
+      // acpi: its registers are how the guest says power-off and reset apart. rtc: without it the kernel
+      // waits a second for one.
+      "-M", "microvm,acpi=on,pit=on,pic=on,rtc=on,isa-serial=off,pcie=off,usb=off,x-option-roms=off,"
             "memory-backend=mem",
       "-accel", spec.vcpus > 1 ? "tcg,thread=multi,tb-size=128" : "tcg,thread=single,tb-size=128",
       "-cpu", "max,-la57",

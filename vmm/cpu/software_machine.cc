@@ -88,11 +88,6 @@ void SoftwareMachine::ReadConsole() {
     }
     console_.Append(std::string_view(bytes.data(), static_cast<size_t>(n)));
   }
-  // This machine has no register to power off by: the kernel says that it does, and stops.
-  if (console_.power_off_announced() && !killed_ && !exited_) {
-    Exit(Reason::kShutdown, "");
-    qmp_->Execute("quit");
-  }
 }
 
 void SoftwareMachine::OnShutdown(const std::string& reason) {
@@ -102,9 +97,8 @@ void SoftwareMachine::OnShutdown(const std::string& reason) {
   if (reason == "guest-shutdown") return Exit(Reason::kShutdown, "");
   if (reason == "guest-reset") {
     if (!console_.panic_line().empty()) return Exit(Reason::kPanic, console_.panic_line());
-    if (console_.restart_announced()) return Exit(Reason::kReboot, "");
-    // TCG resets at a triple fault as at a guest's wish; but a kernel that wishes it says so first.
-    return Exit(Reason::kError, "the guest's processor reset without its kernel saying so (a triple fault)");
+    // QEMU reports a triple fault in the same words.
+    return Exit(Reason::kReboot, "");
   }
   Exit(Reason::kError, fmt::format("QEMU ended the machine: {}", reason));
 }

@@ -1,0 +1,63 @@
+// PID 1 of the guest in vmm_software_test: does what "act=" on the kernel's command line says.
+
+#include <linux/vm_sockets.h>
+#include <sys/mount.h>
+#include <sys/reboot.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+
+namespace {
+
+// Sends what comes back, until the host closes its side.
+void Echo(int fd) {
+  char buffer[4096];
+  ssize_t n;
+  while ((n = read(fd, buffer, sizeof buffer)) > 0)
+    for (ssize_t sent = 0; sent < n;) {
+      ssize_t m = write(fd, buffer + sent, static_cast<size_t>(n - sent));
+      if (m <= 0) return;
+      sent += m;
+    }
+  shutdown(fd, SHUT_WR);
+}
+
+sockaddr_vm Address(unsigned cid, unsigned port) {
+  sockaddr_vm address{};
+  address.svm_family = AF_VSOCK;
+  address.svm_cid = cid;
+  address.svm_port = port;
+  return address;
+}
+
+// Echoes one connection of the host's to port 1025, and tells the host's port 1024 that it may come.
+void Vsock() {
+  int listener = socket(AF_VSOCK, SOCK_STREAM, 0);
+  sockaddr_vm here = Address(VMADDR_CID_ANY, 1025);
+  if (bind(listener, reinterpret_cast<sockaddr*>(&here), sizeof here) != 0 || listen(listener, 1) != 0)
+    std::perror("listen");
+  int ready = socket(AF_VSOCK, SOCK_STREAM, 0);
+  sockaddr_vm host = Address(VMADDR_CID_HOST, 1024);
+  if (connect(ready, reinterpret_cast<sockaddr*>(&host), sizeof host) != 0) std::perror("connect");
+  if (write(ready, "ready\n", 6) != 6) std::perror("write");
+  Echo(accept(listener, nullptr, nullptr));
+}
+
+}  // namespace
+
+int main() {
+  const char* action = std::getenv("act");
+  if (action == nullptr) action = "none";
+  std::printf("guest: %s\n", action);
+  std::fflush(stdout);
+  if (std::strcmp(action, "reboot") == 0) reboot(RB_AUTOBOOT);
+  if (std::strcmp(action, "panic") == 0) return 3;  // the kernel does not survive its init
+  if (std::strcmp(action, "vsock") == 0) Vsock();
+  if (std::strcmp(action, "hang") == 0) pause();
+  reboot(RB_POWER_OFF);
+  return 1;
+}
