@@ -20,7 +20,7 @@ std::string BaseKernelCmdline(CpuBackEnd back_end) {
     // TCG's guest reads the host's counter and has nothing to learn its rate by.
     cmdline += " reboot=t tsc_early_khz=" + std::to_string(MeasureTscKhz());
   } else {
-    // Until hvc0 is there, the last words of a kernel that fails go to port 0x3f8 (devices/platform.h).
+    // Until hvc0 is there, the last words of a kernel that fails go to port 0x3f8.
     cmdline += " earlyprintk=serial,0x3f8,115200";
   }
   return cmdline;
