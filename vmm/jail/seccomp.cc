@@ -1,17 +1,12 @@
 #include "vmm/jail/seccomp.h"
 
 #include <fcntl.h>
-#include <dirent.h>
 #include <linux/kvm.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
-
-#include <memory>
-
-#include "base/file.h"
 
 namespace holt::vmm {
 
@@ -98,19 +93,6 @@ Status InstallSeccomp(SeccompPolicy policy) {
   if (policy == SeccompPolicy::kKvm)
     for (unsigned long request : kKvmIoctls) TRY(AllowWithArgument(context, SCMP_SYS(ioctl), 1, request));
   return Check(seccomp_load(context), "load");
-}
-
-Status CheckSeccompOnEveryThread() {
-  std::unique_ptr<DIR, int (*)(DIR*)> tasks(opendir("/proc/self/task"), closedir);
-  if (!tasks) return HOLT_ERRNO("/proc/self/task");
-  while (const dirent* entry = readdir(tasks.get())) {
-    if (entry->d_name[0] == '.') continue;
-    const std::string path = fmt::format("/proc/self/task/{}/status", entry->d_name);
-    TRY_ASSIGN(std::string status, base::ReadFile(path));
-    if (status.find("\nSeccomp:\t2\n") == std::string::npos)
-      return MakeError(Code::kPermissionDenied, "thread {} runs without a seccomp filter", entry->d_name);
-  }
-  return {};
 }
 
 }  // namespace holt::vmm

@@ -14,7 +14,4 @@ enum class SeccompPolicy {
 // process. Needs no_new_privs.
 base::Status InstallSeccomp(SeccompPolicy policy);
 
-// An error unless every thread of this process runs under a filter (/proc/self/task/*/status).
-base::Status CheckSeccompOnEveryThread();
-
 }  // namespace holt::vmm
