@@ -1,0 +1,34 @@
+#pragma once
+
+#include <string>
+
+#include "oci/runtime_spec.h"
+
+namespace holt::guest_agent {
+
+// What a forked child needs to become a process of a container. Descriptors are the agent's, inherited
+// by the fork; every other one is closed first of all, so that nothing in the container can reach it.
+struct ChildPlan {
+  const oci::Config* config = nullptr;
+  const oci::Process* process = nullptr;  // of the container, or of the exec
+  std::string container_id;
+  bool terminal = false;
+  std::optional<oci::ConsoleSize> console_size;
+  int channel = -1;
+  int standard[3] = {-1, -1, -1};  // -1: /dev/null; unused with a terminal
+  // The container's first process only:
+  int share = -1;
+  int cgroup = -1;
+  std::string mount_point;
+  // An exec only: the container's first process, whose namespaces are joined (the pid namespace is
+  // already: the child is born in it).
+  int container_pidfd = -1;
+
+  bool is_exec() const { return container_pidfd >= 0; }
+};
+
+// Sets the process up, reports over the channel, waits for go, executes. Never returns. It allocates
+// freely: the agent has one thread, so a fork of it is a whole process (docs/adr/0041).
+[[noreturn]] void RunChild(const ChildPlan& plan);
+
+}  // namespace holt::guest_agent

@@ -1,0 +1,29 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+#include "guest-agent/container/privileges.h"
+#include "guest-agent/container/seccomp_filter.h"
+#include "guest-agent/container/user_database.h"
+#include "oci/runtime_spec.h"
+
+namespace holt::guest_agent {
+
+// What was looked up and compiled before the process was reported ready.
+struct Prepared {
+  ResolvedUser user;
+  CapabilityMasks capabilities;
+  std::optional<SeccompProgram> seccomp;
+  std::vector<std::string> environment;
+};
+
+// The last steps in a set-up container: limits, privileges, directory, filters, execve. Returns only an
+// error.
+base::Error FinishAndExec(const oci::Process& process,
+                          const std::optional<oci::Personality>& personality,
+                          const Prepared& prepared);
+
+}  // namespace holt::guest_agent
