@@ -1,0 +1,45 @@
+#include "shim/monitor/diagnosis.h"
+
+#include <fmt/format.h>
+
+namespace holt::shim {
+
+bool IsConclusive(const Evidence& evidence) {
+  return !evidence.panic.empty() || !evidence.agent_error.empty() || !evidence.step_error.empty();
+}
+
+std::string Explain(const Evidence& evidence) {
+  std::string cause;
+  if (!evidence.panic.empty()) {
+    cause = "the guest kernel panicked: " + evidence.panic;
+  } else if (!evidence.fsd.empty()) {
+    // Whatever else ended, ended because its root file system went away.
+    cause = evidence.fsd;
+  } else if (!evidence.agent_error.empty()) {
+    cause = "the guest's agent failed: " + evidence.agent_error;
+  } else if (!evidence.qemu.empty()) {
+    cause = evidence.qemu;
+    if (!evidence.vm_end.empty()) cause += " (" + evidence.vm_end + ")";
+  } else if (!evidence.vmm.empty()) {
+    cause = evidence.vmm;
+  } else if (!evidence.step_error.empty()) {
+    cause = evidence.step_error;
+  } else if (!evidence.vm_end.empty()) {
+    cause = evidence.vm_end;
+  } else if (evidence.deadline_passed) {
+    cause = fmt::format("the guest's agent was not ready within {:g} s",
+                        static_cast<double>(evidence.deadline_ms) / 1000);
+    cause += evidence.console_line.empty()
+                 ? "; the guest wrote nothing on its console"
+                 : "; the last line on its console: " + evidence.console_line;
+  } else if (evidence.agent_lost) {
+    cause = "the guest's agent went away";
+    if (!evidence.console_line.empty())
+      cause += "; the last line on the guest's console: " + evidence.console_line;
+  } else {
+    cause = "unknown cause";
+  }
+  return evidence.stage.empty() ? cause : evidence.stage + ": " + cause;
+}
+
+}  // namespace holt::shim

@@ -1,0 +1,285 @@
+#include "shim/monitor/machine.h"
+
+#include <fcntl.h>
+#include <sys/epoll.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "base/log.h"
+#include "base/socket.h"
+#include "rpc/vmm.pb.h"
+#include "vmm/cpu/software.h"
+
+namespace holt::shim {
+namespace {
+
+using base::UniqueFd;
+
+constexpr char kService[] = "holt.vmm.v1.Vmm";
+constexpr size_t kConsoleBytes = 64 << 10;
+constexpr char kShareTag[] = "holt";
+constexpr uint32_t kGuestCid = 3;
+
+// Descriptors as a child will see them, numbered from 3.
+class ChildFds {
+ public:
+  explicit ChildFds(base::SpawnOptions& options) : options_(options) {}
+  int Add(int fd) {
+    options_.fds.emplace_back(fd, next_);
+    return next_++;
+  }
+
+ private:
+  base::SpawnOptions& options_;
+  int next_ = 3;
+};
+
+base::Result<UniqueFd> OpenKvm() {
+  auto fd = base::Open("/dev/kvm", O_RDWR);
+  if (fd) return fd;
+  const char* mend = fd.error().err() == ENOENT
+                         ? "the host has no KVM (or its module is not loaded)"
+                         : "this user may not use KVM";
+  return fd.error().Wrap(mend);
+}
+
+std::string LastLine(const std::string& text) {
+  size_t end = text.find_last_not_of("\r\n ");
+  if (end == std::string::npos) return "";
+  size_t begin = text.find_last_of('\n', end);
+  begin = begin == std::string::npos ? 0 : begin + 1;
+  return base::log::Sanitize(text.substr(begin, std::min<size_t>(end + 1 - begin, 300)));
+}
+
+}  // namespace
+
+// Both ends of everything that joins the processes, until each has its own.
+struct Machine::Wiring {
+  std::pair<UniqueFd, UniqueFd> control;   // monitor, vmm
+  std::pair<UniqueFd, UniqueFd> fs;        // front end, fsd
+  std::pair<UniqueFd, UniqueFd> vsock;     // vmm (back end), QEMU
+  std::pair<UniqueFd, UniqueFd> qmp;       // vmm, QEMU
+  std::pair<UniqueFd, UniqueFd> console;   // vmm, QEMU
+  UniqueFd console_write;                  // vmm's end of our console pipe
+  UniqueFd kernel;
+  UniqueFd initramfs;
+  UniqueFd kvm;
+  vmm::v1::CreateRequest create;
+};
+
+Machine::~Machine() { Kill(); }
+
+base::Status Machine::Start(const MachineSpec& spec, OnChange on_change) {
+  on_change_ = std::move(on_change);
+  Wiring wiring;
+  TRY_ASSIGN_CONTEXT(wiring.kernel, base::Open(spec.kernel, O_RDONLY), "guest kernel");
+  TRY_ASSIGN_CONTEXT(wiring.initramfs, base::Open(spec.initramfs, O_RDONLY), "guest initramfs");
+  TRY_ASSIGN(wiring.control, base::SocketPair());
+  TRY_ASSIGN(wiring.fs, base::SocketPair());
+  int pipe_fds[2];
+  if (pipe2(pipe_fds, O_CLOEXEC) != 0) return HOLT_ERRNO("pipe");
+  console_pipe_ = UniqueFd(pipe_fds[0]);
+  wiring.console_write = UniqueFd(pipe_fds[1]);
+  TRY(base::SetNonblocking(console_pipe_.get(), true));
+  TRY(loop_.AddFd(console_pipe_.get(), EPOLLIN, [this](uint32_t) { ReadConsole(); }));
+
+  if (spec.accel == Accel::kKvm) {
+    TRY_ASSIGN(wiring.kvm, OpenKvm());
+  } else {
+    TRY_ASSIGN(wiring.vsock, base::SocketPair());
+    TRY_ASSIGN(wiring.qmp, base::SocketPair());
+    TRY_ASSIGN(wiring.console, base::SocketPair());
+    timeline_.Begin("start QEMU");
+    TRY(StartQemu(spec, wiring));
+    timeline_.End("start QEMU");
+  }
+  timeline_.Begin("start holt-fsd");
+  TRY(StartFsd(spec, wiring.fs.second.get()));
+  timeline_.End("start holt-fsd");
+  timeline_.Begin("start holt-vmm");
+  TRY(StartVmm(spec, wiring));
+  timeline_.End("start holt-vmm");
+  TRY_ASSIGN(control_, rpc::Client::Create(loop_, std::move(wiring.control.first)));
+  CreateAndStart(spec, wiring);
+  return {};
+}
+
+base::Status Machine::StartFsd(const MachineSpec& spec, int socket) {
+  base::SpawnOptions options;
+  options.argv = {spec.libexec + "/holt-fsd", "--shared-dir", spec.share_directory, "--cache", "always"};
+  if (spec.debug) options.argv.insert(options.argv.end(), {"--log-level", "debug"});
+  ChildFds fds(options);
+  options.argv.insert(options.argv.end(), {"--socket-fd", fmt::format("{}", fds.Add(socket))});
+  TRY_ASSIGN(fsd_, Child::Start(loop_, "holt-fsd", std::move(options), [this] { Changed(); }));
+  return {};
+}
+
+base::Status Machine::StartQemu(const MachineSpec& spec, Wiring& wiring) {
+  base::SpawnOptions options;
+  ChildFds fds(options);
+  vmm::SoftwareSpec machine;
+  machine.qemu = spec.qemu;
+  machine.vcpus = spec.vcpus;
+  machine.memory_bytes = spec.memory_bytes;
+  machine.cmdline = spec.cmdline;
+  machine.kernel_fd = fds.Add(wiring.kernel.get());
+  machine.initramfs_fd = fds.Add(wiring.initramfs.get());
+  machine.console_fd = fds.Add(wiring.console.second.get());
+  machine.qmp_fd = fds.Add(wiring.qmp.second.get());
+  machine.vsock_fd = fds.Add(wiring.vsock.second.get());
+  machine.shares.push_back({kShareTag, fds.Add(wiring.fs.first.get())});
+  TRY_ASSIGN_CONTEXT(options.argv, vmm::SoftwareArgv(machine), "QEMU");
+  options.uid = spec.qemu_uid;
+  options.gid = spec.qemu_uid;
+  options.no_new_privileges = true;
+  options.working_directory = "/";
+  TRY_ASSIGN(qemu_, Child::Start(loop_, "QEMU", std::move(options), [this] { Changed(); }));
+  return {};
+}
+
+base::Status Machine::StartVmm(const MachineSpec& spec, Wiring& wiring) {
+  base::SpawnOptions options;
+  ChildFds fds(options);
+  options.argv = {spec.libexec + "/holt-vmm", "--control-fd",
+                  fmt::format("{}", fds.Add(wiring.control.second.get()))};
+  if (spec.debug) options.argv.insert(options.argv.end(), {"--log-level", "debug"});
+  vmm::v1::VmSpec& vm = *wiring.create.mutable_vm();
+  vm.set_accel(spec.accel == Accel::kKvm ? vmm::v1::ACCEL_KVM : vmm::v1::ACCEL_SOFTWARE);
+  vm.set_vcpus(spec.vcpus);
+  vm.set_memory_bytes(spec.memory_bytes);
+  vm.set_cmdline(spec.cmdline);
+  vm.set_console_fd(fds.Add(wiring.console_write.get()));
+  vm.mutable_vsock()->set_guest_cid(kGuestCid);
+  vm.mutable_vsock()->set_listen_fd(fds.Add(spec.vsock_listener));
+  vm.mutable_vsock()->set_directory_fd(fds.Add(spec.vsock_directory));
+  vm.mutable_vsock()->set_name(spec.vsock_name);
+  if (spec.accel == Accel::kKvm) {
+    vm.set_kvm_fd(fds.Add(wiring.kvm.get()));
+    vm.set_kernel_fd(fds.Add(wiring.kernel.get()));
+    vm.set_initramfs_fd(fds.Add(wiring.initramfs.get()));
+    auto* share = vm.add_shares();
+    share->set_tag(kShareTag);
+    share->set_vhost_user_fd(fds.Add(wiring.fs.first.get()));
+  } else {
+    auto* software = vm.mutable_software();
+    software->set_vsock_vhost_user_fd(fds.Add(wiring.vsock.first.get()));
+    software->set_qmp_fd(fds.Add(wiring.qmp.first.get()));
+    software->set_console_source_fd(fds.Add(wiring.console.first.get()));
+  }
+  options.uid = spec.vmm_uid;
+  options.gid = spec.vmm_uid;
+  options.no_new_privileges = true;
+  options.working_directory = "/";
+  TRY_ASSIGN(vmm_, Child::Start(loop_, "holt-vmm", std::move(options), [this] { Changed(); }));
+  return {};
+}
+
+void Machine::CreateAndStart(const MachineSpec&, const Wiring& wiring) {
+  auto guard = [this, alive = std::weak_ptr<bool>(alive_)] { return !alive.expired() && control_; };
+  control_->Call<vmm::v1::Exit>(
+      kService, "Wait", vmm::v1::Empty(), {}, [this, guard](base::Result<vmm::v1::Exit> exit) {
+        // Lost with the connection: the end of the process tells more.
+        if (!guard() || !exit) return;
+        switch (exit->reason()) {
+          case vmm::v1::Exit::PANIC:
+            panic_ = base::log::Sanitize(exit->detail());
+            break;
+          case vmm::v1::Exit::SHUTDOWN:
+            powered_off_ = true;
+            vm_end_ = "the guest powered itself off";
+            break;
+          case vmm::v1::Exit::REBOOT:
+            vm_end_ = "the guest reset itself";
+            break;
+          case vmm::v1::Exit::KILLED:
+            vm_end_ = "the machine was killed";
+            break;
+          default:
+            vm_end_ = "the machine failed: " + base::log::Sanitize(exit->detail());
+        }
+        Changed();
+      });
+  timeline_.Begin("set the machine up");
+  control_->Call<vmm::v1::CreateResponse>(
+      kService, "Create", wiring.create, {},
+      [this, guard](base::Result<vmm::v1::CreateResponse> created) {
+        if (!guard()) return;
+        timeline_.End("set the machine up");
+        if (!created) return StepFailed(created.error());
+        control_->Call<vmm::v1::Empty>(kService, "Start", vmm::v1::Empty(), {},
+                                       [this, guard](base::Result<vmm::v1::Empty> started) {
+                                         if (guard() && !started) StepFailed(started.error());
+                                       });
+      });
+}
+
+void Machine::StepFailed(const base::Error& error) {
+  // A connection that broke because holt-vmm died says less than its death.
+  if (error.code() != base::Code::kUnavailable && error.code() != base::Code::kCancelled)
+    step_error_ = base::log::Sanitize(error.message());
+  Changed();
+}
+
+void Machine::ReadConsole() {
+  char buffer[4096];
+  while (console_pipe_) {
+    ssize_t n = read(console_pipe_.get(), buffer, sizeof buffer);
+    if (n < 0 && errno == EINTR) continue;
+    if (n < 0 && errno == EAGAIN) return;
+    if (n <= 0) {
+      loop_.RemoveFd(console_pipe_.get());
+      console_pipe_.Reset();
+      return;
+    }
+    console_.append(buffer, static_cast<size_t>(n));
+    if (console_.size() > 2 * kConsoleBytes) console_.erase(0, console_.size() - kConsoleBytes);
+  }
+}
+
+void Machine::Changed() {
+  ended_ = true;
+  if (on_change_) on_change_();
+}
+
+void Machine::AddEvidence(Evidence& evidence) const {
+  if (!step_error_.empty()) evidence.step_error = step_error_;
+  evidence.panic = panic_;
+  evidence.vm_end = vm_end_;
+  evidence.console_line = LastLine(console_);
+  if (fsd_ && !fsd_->running()) evidence.fsd = fsd_->Describe();
+  if (vmm_ && !vmm_->running()) evidence.vmm = vmm_->Describe();
+  if (qemu_ && !qemu_->running()) evidence.qemu = qemu_->Describe();
+}
+
+void Machine::Pause(std::function<void(base::Status)> done) {
+  control_->Call<vmm::v1::Empty>(kService, "Pause", vmm::v1::Empty(), {},
+                                 [done = std::move(done)](base::Result<vmm::v1::Empty> result) {
+                                   done(result ? base::Status() : base::Status(result.error()));
+                                 });
+}
+
+void Machine::Resume(std::function<void(base::Status)> done) {
+  control_->Call<vmm::v1::Empty>(kService, "Resume", vmm::v1::Empty(), {},
+                                 [done = std::move(done)](base::Result<vmm::v1::Empty> result) {
+                                   done(result ? base::Status() : base::Status(result.error()));
+                                 });
+}
+
+void Machine::Kill() {
+  on_change_ = nullptr;
+  alive_.reset();
+  control_.reset();
+  for (auto* child : {&qemu_, &vmm_, &fsd_})
+    if (*child) (*child)->Kill();
+  // The destructors reap: in parallel, because all were killed first.
+  qemu_.reset();
+  vmm_.reset();
+  fsd_.reset();
+  if (console_pipe_) {
+    ReadConsole();
+    if (console_pipe_) loop_.RemoveFd(console_pipe_.get());
+    console_pipe_.Reset();
+  }
+}
+
+}  // namespace holt::shim

@@ -1,0 +1,89 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/event_loop.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "rpc/client.h"
+#include "shim/monitor/child.h"
+#include "shim/monitor/diagnosis.h"
+#include "shim/monitor/timeline.h"
+#include "shim/state/record.h"
+
+namespace holt::shim {
+
+struct MachineSpec {
+  Accel accel = Accel::kKvm;
+  uint64_t memory_bytes = 0;
+  uint32_t vcpus = 1;
+  std::string kernel;
+  std::string initramfs;
+  std::string cmdline;
+  std::string libexec;
+  std::string qemu;
+  std::string share_directory;
+  int vsock_listener = -1;    // borrowed
+  int vsock_directory = -1;   // borrowed
+  std::string vsock_name;
+  // Unprivileged, and of this sandbox alone: no process of another sandbox has them.
+  uid_t vmm_uid = 0;
+  uid_t qemu_uid = 0;
+  bool debug = false;
+};
+
+// The processes that make the virtual machine: holt-fsd, holt-vmm and, for the software back end,
+// QEMU, joined by socket pairs that only they hold.
+class Machine {
+ public:
+  // Called at every end: a process or the guest. Evidence() tells what is known by then.
+  using OnChange = std::function<void()>;
+
+  Machine(base::EventLoop& loop, Timeline& timeline) : loop_(loop), timeline_(timeline) {}
+  ~Machine();
+
+  // Starts everything and lets the guest run as soon as the VMM has set it up.
+  base::Status Start(const MachineSpec& spec, OnChange on_change);
+  // Adds what is known to `evidence`.
+  void AddEvidence(Evidence& evidence) const;
+  bool ended() const { return ended_; }
+  // The guest powered itself off, as the agent's Shutdown does.
+  bool powered_off() const { return powered_off_; }
+  // The last bytes of the guest's console.
+  const std::string& console() const { return console_; }
+  void Pause(std::function<void(base::Status)> done);
+  void Resume(std::function<void(base::Status)> done);
+  // Kills all of its processes and reaps them.
+  void Kill();
+
+ private:
+  struct Wiring;
+  base::Status StartFsd(const MachineSpec& spec, int socket);
+  base::Status StartVmm(const MachineSpec& spec, Wiring& wiring);
+  base::Status StartQemu(const MachineSpec& spec, Wiring& wiring);
+  void CreateAndStart(const MachineSpec& spec, const Wiring& wiring);
+  void ReadConsole();
+  void Changed();
+  void StepFailed(const base::Error& error);
+
+  base::EventLoop& loop_;
+  Timeline& timeline_;
+  OnChange on_change_;
+  std::unique_ptr<Child> fsd_;
+  std::unique_ptr<Child> vmm_;
+  std::unique_ptr<Child> qemu_;
+  std::unique_ptr<rpc::Client> control_;
+  base::UniqueFd console_pipe_;
+  std::string console_;
+  std::string step_error_;
+  std::string panic_;
+  std::string vm_end_;
+  bool ended_ = false;
+  bool powered_off_ = false;
+  std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
+};
+
+}  // namespace holt::shim

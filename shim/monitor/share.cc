@@ -1,0 +1,182 @@
+#include "shim/monitor/share.h"
+
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sched.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/file.h"
+#include "image/rootfs.h"
+#include "oci/mount_options.h"
+
+namespace holt::shim {
+namespace {
+
+using base::Code;
+using base::UniqueFd;
+
+base::Status DoMount(const char* source, const std::string& target, const char* type,
+                     unsigned long flags, const char* data) {
+  if (mount(source, target.c_str(), type, flags, data) != 0) return HOLT_ERRNO("mount {}", target);
+  return {};
+}
+
+// Remounts the bind mount at `target` with the flags it has and read-only added.
+base::Status MakeReadOnly(const std::string& target) {
+  mount_attr attributes{};
+  attributes.attr_set = MOUNT_ATTR_RDONLY;
+  if (mount_setattr(AT_FDCWD, target.c_str(), AT_RECURSIVE, &attributes, sizeof attributes) == 0)
+    return {};
+  return HOLT_ERRNO("make {} read-only", target);
+}
+
+bool HasOption(const oci::Mount& mount, std::string_view option) {
+  return std::find(mount.options.begin(), mount.options.end(), option) != mount.options.end();
+}
+
+bool IsBind(const oci::Mount& mount) {
+  return mount.type == "bind" || HasOption(mount, "bind") || HasOption(mount, "rbind");
+}
+
+}  // namespace
+
+base::Status EnterMountNamespace() {
+  if (unshare(CLONE_NEWNS) != 0) return HOLT_ERRNO("mount namespace");
+  if (mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0)
+    return HOLT_ERRNO("make mounts slaves of the host's");
+  return {};
+}
+
+base::Status MakeInRoot(int root, const std::string& path, bool file) {
+  std::string done;
+  size_t at = 0;
+  while (at < path.size()) {
+    size_t begin = path.find_first_not_of('/', at);
+    if (begin == std::string::npos) break;
+    size_t end = std::min(path.find('/', begin), path.size());
+    std::string name = path.substr(begin, end - begin);
+    std::string next = done + "/" + name;
+    at = end;
+    auto there = base::OpenAt2(root, next, O_PATH, RESOLVE_IN_ROOT);
+    if (there) {
+      done = next;
+      continue;
+    }
+    if (there.error().err() != ENOENT) return std::move(there).error();
+    bool last = path.find_first_not_of('/', end) == std::string::npos;
+    TRY_ASSIGN(UniqueFd parent,
+               base::OpenAt2(root, done.empty() ? "/" : done, O_PATH | O_DIRECTORY, RESOLVE_IN_ROOT));
+    if (last && file) {
+      UniqueFd made(openat(parent.get(), name.c_str(), O_CREAT | O_EXCL | O_CLOEXEC | O_WRONLY, 0644));
+      if (!made && errno != EEXIST) return HOLT_ERRNO("create {}", next);
+    } else if (mkdirat(parent.get(), name.c_str(), 0755) != 0 && errno != EEXIST) {
+      return HOLT_ERRNO("mkdir {}", next);
+    }
+    done = next;
+  }
+  return {};
+}
+
+base::Status Share::Mount() {
+  TRY(base::MakeDirs(paths_.Share(), 0700));
+  TRY(DoMount("holt", paths_.Share(), "tmpfs", MS_NOSUID | MS_NODEV, "size=1m,nr_inodes=1024,mode=0755"));
+  // Shared, so that what is mounted here later arrives in holt-fsd's namespace too.
+  return DoMount(nullptr, paths_.Share(), nullptr, MS_SHARED, nullptr);
+}
+
+base::Status Share::AddContainer(const Request& request, oci::Config& config) {
+  const std::string& id = request.id;
+  std::string base_path = paths_.Share() + "/" + id;
+  // mount(2) takes the flags it does not repeat away.
+  TRY(DoMount(nullptr, paths_.Share(), nullptr, MS_REMOUNT | MS_NOSUID | MS_NODEV, nullptr));
+  TRY(base::MakeDirs(base_path + "/rootfs"));
+  TRY(base::MakeDirs(base_path + "/mounts"));
+  TRY(MountRoot(request, config, base_path + "/rootfs"));
+  for (size_t i = 0; i < config.mounts.size(); ++i)
+    if (IsBind(config.mounts[i]))
+      TRY_CONTEXT(AddVolume(id, i, config.mounts[i]),
+                  fmt::format("volume {}", config.mounts[i].destination));
+  if (request.write_hosts) TRY(AddHostsFiles(id, config));
+  TRY(DoMount(nullptr, paths_.Share(), nullptr, MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV, nullptr));
+  config.root->path = id + "/rootfs";
+  return {};
+}
+
+base::Status Share::MountRoot(const Request& request, const oci::Config& config,
+                              const std::string& target) {
+  if (!request.store.empty()) {
+    TRY_ASSIGN(auto store, image::Store::Open(request.store));
+    TRY_ASSIGN(image::Rootfs rootfs, image::LoadRootfs(*store, request.id));
+    TRY_CONTEXT(image::MountRootfs(rootfs, target), "root file system");
+  } else {
+    struct stat st {};
+    if (lstat(request.rootfs.c_str(), &st) != 0) return HOLT_ERRNO("root.path {}", request.rootfs);
+    if (S_ISLNK(st.st_mode))
+      return base::MakeError(Code::kInvalidArgument, "root.path {}: is a symbolic link", request.rootfs);
+    if (!S_ISDIR(st.st_mode)) return base::ErrnoError(ENOTDIR, "root.path " + request.rootfs);
+    TRY_CONTEXT(DoMount(request.rootfs.c_str(), target, nullptr, MS_BIND | MS_REC, nullptr), "root.path");
+  }
+  if (!config.root->readonly) return {};
+  // Nobody can make mount points on it later.
+  TRY_ASSIGN(UniqueFd root, base::Open(target, O_PATH | O_DIRECTORY));
+  for (const oci::Mount& mount : config.mounts) {
+    struct stat st {};
+    bool file = IsBind(mount) && stat(mount.source.c_str(), &st) == 0 && !S_ISDIR(st.st_mode);
+    TRY_CONTEXT(MakeInRoot(root.get(), mount.destination, file),
+                "mount point " + mount.destination);
+  }
+  if (request.write_hosts)
+    for (const char* path : {"/etc/hosts", "/etc/hostname"}) TRY(MakeInRoot(root.get(), path, true));
+  for (const char* path : {"/proc", "/dev", "/sys"}) TRY(MakeInRoot(root.get(), path, false));
+  if (config.process && !config.process->cwd.empty())
+    TRY(MakeInRoot(root.get(), config.process->cwd, false));
+  return MakeReadOnly(target);
+}
+
+base::Status Share::AddVolume(const std::string& container, size_t, oci::Mount& mount) {
+  std::string name = fmt::format("{}/mounts/{}", container, next_volume_++);
+  std::string target = paths_.Share() + "/" + name;
+  std::string source = mount.source;
+  // runc takes a relative source as one in the bundle; the CLI made it absolute.
+  struct stat st {};
+  if (stat(source.c_str(), &st) != 0) return HOLT_ERRNO("{}", source);
+  if (S_ISDIR(st.st_mode)) {
+    TRY(base::MakeDirs(target));
+  } else {
+    TRY(base::WriteFile(target, "", 0644));
+  }
+  unsigned long recursive = HasOption(mount, "bind") && !HasOption(mount, "rbind") ? 0 : MS_REC;
+  TRY(DoMount(source.c_str(), target, nullptr, MS_BIND | recursive, nullptr));
+  if (HasOption(mount, "ro") || HasOption(mount, "rro")) TRY(MakeReadOnly(target));
+  mount.source = name;
+  return {};
+}
+
+base::Status Share::AddHostsFiles(const std::string& container, oci::Config& config) {
+  std::string name = config.hostname.empty() ? container : config.hostname;
+  std::string hosts =
+      "127.0.0.1\tlocalhost " + name +
+      "\n::1\tlocalhost ip6-localhost ip6-loopback\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
+  for (const auto& [path, text] : {std::pair<std::string, std::string>("/etc/hosts", hosts),
+                                   std::pair<std::string, std::string>("/etc/hostname", name + "\n")}) {
+    bool given = std::any_of(config.mounts.begin(), config.mounts.end(),
+                             [&path = path](const oci::Mount& m) { return m.destination == path; });
+    if (given) continue;
+    // On the scaffold, which the guest cannot write.
+    std::string file = fmt::format("{}/mounts/{}", container, next_volume_++);
+    TRY(base::WriteFile(paths_.Share() + "/" + file, text));
+    config.mounts.push_back({.destination = path, .type = "bind", .source = file,
+                             .options = {"bind", "ro", "nosuid", "nodev"}});
+  }
+  return {};
+}
+
+void Share::Unmount() {
+  if (umount2(paths_.Share().c_str(), MNT_DETACH) != 0 && errno != EINVAL && errno != ENOENT) return;
+}
+
+}  // namespace holt::shim

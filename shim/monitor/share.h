@@ -1,0 +1,43 @@
+#pragma once
+
+#include <string>
+
+#include "base/result.h"
+#include "oci/runtime_spec.h"
+#include "shim/state/layout.h"
+#include "shim/state/record.h"
+
+// What holt-fsd serves: `<id>/share`, a small file system of the monitor's own mount namespace with
+// `<container>/rootfs` and `<container>/mounts/<n>` on it. The guest cannot write the scaffold, and
+// what is read-only is read-only here, on the host.
+namespace holt::shim {
+
+// Gives the calling process a mount namespace of its own: mounts of the host still arrive, ours stay
+// here and vanish with the last process in it.
+base::Status EnterMountNamespace();
+
+class Share {
+ public:
+  explicit Share(SandboxPaths paths) : paths_(std::move(paths)) {}
+
+  // Mounts the scaffold.
+  base::Status Mount();
+  // Puts the container's root and volumes into the share and rewrites `config` for the agent: root.path
+  // and the sources of bind mounts become paths in the share.
+  base::Status AddContainer(const Request& request, oci::Config& config);
+  // Unmounts all of it; what is busy is detached.
+  void Unmount();
+  const std::string directory() const { return paths_.Share(); }
+
+ private:
+  base::Status MountRoot(const Request& request, const oci::Config& config, const std::string& target);
+  base::Status AddVolume(const std::string& container, size_t index, oci::Mount& mount);
+  base::Status AddHostsFiles(const std::string& container, oci::Config& config);
+  SandboxPaths paths_;
+  size_t next_volume_ = 0;
+};
+
+// Makes `path` (a directory, or an empty file) below `root`, whose symlinks cannot lead out of it.
+base::Status MakeInRoot(int root, const std::string& path, bool file);
+
+}  // namespace holt::shim

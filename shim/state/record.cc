@@ -1,0 +1,112 @@
+#include "shim/state/record.h"
+
+#include <time.h>
+
+#include "oci/json_binding.h"
+
+namespace holt::shim {
+
+template <typename A>
+void Describe(A& a, Request& x) {
+  a("id", x.id);
+  a("name", x.name);
+  a("bundle", x.bundle);
+  a("image", x.image);
+  a("command", x.command);
+  a("store", x.store);
+  a("rootfs", x.rootfs);
+  a("accel", x.accel);
+  a("memory_bytes", x.memory_bytes);
+  a("vcpus", x.vcpus);
+  a("kernel", x.kernel);
+  a("initramfs", x.initramfs);
+  a("libexec", x.libexec);
+  a("qemu", x.qemu);
+  a("stdin_open", x.stdin_open);
+  a("auto_remove", x.auto_remove);
+  a("foreground", x.foreground);
+  a("write_hosts", x.write_hosts);
+  a("timeline", x.timeline);
+  a("debug", x.debug);
+  a("stop_signal", x.stop_signal);
+  a("log_bytes", x.log_bytes);
+  a("start_deadline_ms", x.start_deadline_ms);
+  a("created_unix_nanos", x.created_unix_nanos);
+}
+
+template <typename A>
+void Describe(A& a, Record& x) {
+  a("id", x.id);
+  a("name", x.name);
+  a("status", x.status);
+  a("pid", x.pid);
+  a("monitor_pid", x.monitor_pid);
+  a("bundle", x.bundle);
+  a("rootfs", x.rootfs);
+  a("image", x.image);
+  a("command", x.command);
+  a("store", x.store);
+  a("accel", x.accel);
+  a("stop_signal", x.stop_signal);
+  a("terminal", x.terminal);
+  a("stdin_open", x.stdin_open);
+  a("auto_remove", x.auto_remove);
+  a("oom_killed", x.oom_killed);
+  a("exit_status", x.exit_status);
+  a("error", x.error);
+  a("created_unix_nanos", x.created_unix_nanos);
+  a("started_unix_nanos", x.started_unix_nanos);
+  a("exited_unix_nanos", x.exited_unix_nanos);
+  a("memory_bytes", x.memory_bytes);
+  a("vcpus", x.vcpus);
+  a("oci_version", x.oci_version);
+  a("annotations", x.annotations);
+}
+
+namespace {
+
+constexpr size_t kMaxBytes = 8 << 20;
+constexpr int kMaxDepth = 8;
+
+template <typename T>
+base::Result<T> ParseAs(std::string_view json, std::string_view what) {
+  TRY_ASSIGN(oci::Json parsed, oci::ParseJsonText(json, what, kMaxBytes, kMaxDepth));
+  T out;
+  oci::JsonReader reader;
+  reader.ReadRoot(parsed, out);
+  if (auto status = reader.status(); !status) return std::move(status).error().Wrap(what);
+  return out;
+}
+
+}  // namespace
+
+std::string_view AccelName(Accel accel) { return accel == Accel::kKvm ? "kvm" : "software"; }
+
+base::Result<Request> ParseRequest(std::string_view json) {
+  return ParseAs<Request>(json, "request.json");
+}
+std::string SerializeRequest(const Request& request) {
+  return oci::DumpJson(oci::JsonWriter::Write(request), 1);
+}
+base::Result<Record> ParseRecord(std::string_view json) { return ParseAs<Record>(json, "state.json"); }
+std::string SerializeRecord(const Record& record) {
+  return oci::DumpJson(oci::JsonWriter::Write(record), 1);
+}
+
+std::string FormatTime(int64_t unix_nanos) {
+  if (unix_nanos == 0) return "";
+  time_t seconds = unix_nanos / 1'000'000'000;
+  tm parts{};
+  gmtime_r(&seconds, &parts);
+  char date[32];
+  strftime(date, sizeof date, "%Y-%m-%dT%H:%M:%S", &parts);
+  return fmt::format("{}.{:09}Z", date, unix_nanos % 1'000'000'000);
+}
+
+int64_t NowUnixNanos() {
+  timespec now{};
+  clock_gettime(CLOCK_REALTIME, &now);
+  return now.tv_sec * 1'000'000'000 + now.tv_nsec;
+}
+
+}  // namespace holt::shim

@@ -1,0 +1,85 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+// The two files that describe a sandbox: request.json, which the CLI writes before the monitor starts
+// and nobody changes, and state.json, which the monitor replaces atomically at every step.
+namespace holt::shim {
+
+enum class Accel { kKvm, kSoftware };
+std::string_view AccelName(Accel accel);
+
+// What the monitor is to do.
+struct Request {
+  std::string id;
+  std::string name;
+  std::string bundle;               // OCI verbs: the bundle's directory
+  std::string image;                // run: the image's name, for people
+  std::string command;              // for `ps`
+  // The root: of the image store (store and container id), or a directory of the bundle.
+  std::string store;
+  std::string rootfs;
+  std::string accel;                // kvm, software
+  uint64_t memory_bytes = 0;        // of the machine
+  uint32_t vcpus = 1;
+  std::string kernel;
+  std::string initramfs;
+  std::string libexec;
+  std::string qemu;                 // software only
+  bool stdin_open = false;          // stdin is a stream, not /dev/null
+  bool auto_remove = false;
+  // The caller stays: if it goes away before the start, so does the sandbox.
+  bool foreground = false;
+  bool write_hosts = false;         // make /etc/hosts and /etc/hostname
+  bool timeline = false;
+  bool debug = false;
+  std::string stop_signal;
+  uint64_t log_bytes = 8 << 20;     // of output that is kept
+  int64_t start_deadline_ms = 0;    // until the agent is ready
+  int64_t created_unix_nanos = 0;
+};
+
+// What is known about a sandbox. `status` is runc's word for it.
+struct Record {
+  std::string id;
+  std::string name;
+  std::string status = "creating";  // creating, created, running, paused, stopped
+  int32_t pid = 0;                  // the stub's, or the monitor's where there is none
+  int32_t monitor_pid = 0;
+  std::string bundle;
+  std::string rootfs;
+  std::string image;
+  std::string command;
+  std::string store;
+  std::string accel;
+  std::string stop_signal;
+  bool terminal = false;
+  bool stdin_open = false;
+  bool auto_remove = false;
+  bool oom_killed = false;
+  int32_t exit_status = 0;
+  std::string error;                // why the machine or the start failed
+  int64_t created_unix_nanos = 0;
+  int64_t started_unix_nanos = 0;
+  int64_t exited_unix_nanos = 0;
+  uint64_t memory_bytes = 0;
+  uint32_t vcpus = 0;
+  std::string oci_version;
+  std::map<std::string, std::string> annotations;
+};
+
+base::Result<Request> ParseRequest(std::string_view json);
+std::string SerializeRequest(const Request& request);
+base::Result<Record> ParseRecord(std::string_view json);
+std::string SerializeRecord(const Record& record);
+
+// "2024-05-06T07:08:09.123456789Z", and "" for 0.
+std::string FormatTime(int64_t unix_nanos);
+int64_t NowUnixNanos();
+
+}  // namespace holt::shim
