@@ -47,6 +47,15 @@ base::Error NotFound(const std::string& id) {
 
 }  // namespace
 
+// A moved-from string may keep its text, and with it a claim on the directory.
+NewSandbox::NewSandbox(NewSandbox&& other) noexcept
+    : root_(std::move(other.root_)),
+      id_(std::move(other.id_)),
+      name_(std::move(other.name_)),
+      directory_(std::exchange(other.directory_, std::string())),
+      lock_(std::move(other.lock_)),
+      published_(other.published_) {}
+
 NewSandbox::~NewSandbox() {
   if (published_ || directory_.empty()) return;
   // Nothing better can be done about a failure here: `gc` finds what stays.
@@ -73,6 +82,7 @@ base::Result<SandboxPaths> NewSandbox::Publish() {
     return base::ErrnoError(err, "create " + paths.directory);
   }
   published_ = true;
+  directory_ = paths.directory;
   return paths;
 }
 
@@ -142,16 +152,18 @@ base::Result<Sandbox> Registry::Find(const std::string& id_or_name) const {
   }
   if (matches.empty()) return NotFound(id_or_name);
   if (matches.size() > 1)
-    return MakeError(Code::kInvalidArgument, "\"{}\" is the beginning of {} container ids", id_or_name,
-                     matches.size());
+    return MakeError(Code::kInvalidArgument, "\"{}\" is the beginning of {} container ids",
+                     id_or_name, matches.size());
   return std::move(matches[0]);
 }
 
-base::Status Registry::WaitUntilDead(const SandboxPaths& paths, std::chrono::milliseconds deadline) {
+base::Status Registry::WaitUntilDead(const SandboxPaths& paths,
+                                     std::chrono::milliseconds deadline) {
   auto end = std::chrono::steady_clock::now() + deadline;
   while (IsHeld(paths.Lock())) {
     if (std::chrono::steady_clock::now() >= end)
-      return MakeError(Code::kDeadlineExceeded, "the monitor did not end within {} ms", deadline.count());
+      return MakeError(Code::kDeadlineExceeded, "the monitor did not end within {} ms",
+                       deadline.count());
     std::this_thread::sleep_for(std::chrono::milliseconds(2));
   }
   return {};

@@ -10,22 +10,29 @@
 #include "shim/state/record.h"
 
 // The sandboxes under one root directory. Who lives is told by a lock alone: `<id>/lock` is held
-// (flock) by the CLI that makes the sandbox and then by its monitor, and the kernel drops it with them.
+// (flock) by the CLI that makes the sandbox and then by its monitor, and the kernel drops it with
+// them.
 namespace holt::shim {
 
-// A sandbox that is being made. Its directory appears under its id only when Publish() is called, with
-// the lock held already, so that nobody ever sees one without an owner.
+// A sandbox that is being made. Its directory appears under its id only when Publish() is called,
+// with the lock held already, so that nobody ever sees one without an owner.
 class NewSandbox {
  public:
   NewSandbox() = default;
-  NewSandbox(NewSandbox&&) = default;
-  NewSandbox& operator=(NewSandbox&&) = default;
+  NewSandbox(NewSandbox&& other) noexcept;
+  NewSandbox& operator=(NewSandbox&&) = delete;
   // Removes what was not published.
   ~NewSandbox();
 
   const std::string& directory() const { return directory_; }
   int lock_fd() const { return lock_.get(); }
+  // The lock, for whom the sandbox is handed to.
+  base::UniqueFd TakeLock() { return std::move(lock_); }
+  // Of a published sandbox.
+  const std::string& id() const { return id_; }
+  const std::string& root() const { return root_; }
   // Renames the directory to `<root>/<id>`; an id or a name that is in use is kAlreadyExists.
+  // directory() is the final one from here on.
   base::Result<SandboxPaths> Publish();
 
  private:
@@ -59,8 +66,8 @@ class Registry {
   // All, oldest first. Directories that cannot be read are left out.
   std::vector<Sandbox> List() const;
 
-  // Waits until nobody holds the lock; kDeadlineExceeded when somebody still does. A sandbox that is
-  // gone is free.
+  // Waits until nobody holds the lock; kDeadlineExceeded when somebody still does. A sandbox that
+  // is gone is free.
   static base::Status WaitUntilDead(const SandboxPaths& paths, std::chrono::milliseconds deadline);
 
   // Takes the lock of a sandbox whose monitor is dead, so that one caller at a time cleans up.

@@ -1,0 +1,38 @@
+#pragma once
+
+#include <sys/types.h>
+
+#include <string>
+
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "shim/state/record.h"
+#include "shim/state/registry.h"
+
+// How a command starts the monitor of a sandbox that it made:
+//   Registry::Begin → write request.json and config.json into NewSandbox::directory() → Publish →
+//   StartMonitor → Monitor.Start over monitor.sock.
+namespace holt::shim {
+
+struct StartedMonitor {
+  pid_t pid =
+      -1;  // a child of the caller, in a session of its own; the caller need not wait for it
+  // With Request::foreground: a sandbox whose container was not started yet ends and vanishes when
+  // this is closed, by the caller's death for one. Afterwards it means nothing.
+  base::UniqueFd life;
+  // With Request::timeline: a memfd. When the monitor has ended (Registry::WaitUntilDead) it holds
+  // the steps of the whole life, teardown included, as TimelineToJson(steps, 0) writes them. Read
+  // it with pread from 0.
+  base::UniqueFd timeline;
+};
+
+// Starts `request.libexec`/holt-monitor, hands the lock over and waits until the container is
+// created: monitor.sock and attach.sock are served then. Takes a published sandbox; `request` is
+// what was written into it.
+//
+// On an error nothing of the sandbox is left, whatever happened (the monitor cleaned up, or died
+// and Cleanup() did). The message is the cause for people; the code is the agent's where it was the
+// agent's (kInvalidArgument: the configuration; kUnsupported: a property that is not implemented).
+base::Result<StartedMonitor> StartMonitor(NewSandbox sandbox, const Request& request);
+
+}  // namespace holt::shim
