@@ -1,10 +1,13 @@
 # holt-vmm without holt around it: a tiny guest of its own, the real kernel.
 if(TARGET holt-vmm AND TARGET guest_agent_initramfs)
-  add_executable(vmm_guest vmm_guest.cc)
+  add_executable(vmm_guest vmm_guest.cc fs_checks.cc)
   target_link_libraries(vmm_guest PRIVATE holt_options)
   target_link_options(vmm_guest PRIVATE -static-pie -s)
   set_target_properties(vmm_guest PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests/e2e)
   holt_e2e_test(vmm_software_test SOURCES vmm_software_test.cc
     DEPS rpc rpc_vmm vmm_software vmm_control guest_agent_initramfs ON software)
   add_dependencies(vmm_software_test holt-vmm vmm_guest)
+  holt_e2e_test(fsd_test SOURCES fsd_test.cc
+    DEPS rpc rpc_vmm vmm_software vmm_control guest_agent_initramfs ON software)
+  add_dependencies(fsd_test holt-vmm holt-fsd vmm_guest)
 endif()

@@ -1,4 +1,5 @@
-// PID 1 of the guest in vmm_software_test: does what "act=" on the kernel's command line says.
+// PID 1 of the guest in vmm_software_test and fsd_test: does what "act=" on the kernel's command
+// line says.
 
 #include <linux/vm_sockets.h>
 #include <sys/mount.h>
@@ -10,6 +11,8 @@
 #include <cstdio>
 #include <cstdlib>
 #include <cstring>
+
+#include "tests/e2e/fs_checks.h"
 
 namespace {
 
@@ -34,17 +37,28 @@ sockaddr_vm Address(unsigned cid, unsigned port) {
   return address;
 }
 
-// Echoes one connection of the host's to port 1025, and tells the host's port 1024 that it may come.
+// Echoes one connection of the host's to port 1025, and tells the host's port 1024 that it may
+// come.
 void Vsock() {
   int listener = socket(AF_VSOCK, SOCK_STREAM, 0);
   sockaddr_vm here = Address(VMADDR_CID_ANY, 1025);
-  if (bind(listener, reinterpret_cast<sockaddr*>(&here), sizeof here) != 0 || listen(listener, 1) != 0)
+  if (bind(listener, reinterpret_cast<sockaddr*>(&here), sizeof here) != 0 ||
+      listen(listener, 1) != 0)
     std::perror("listen");
   int ready = socket(AF_VSOCK, SOCK_STREAM, 0);
   sockaddr_vm host = Address(VMADDR_CID_HOST, 1024);
   if (connect(ready, reinterpret_cast<sockaddr*>(&host), sizeof host) != 0) std::perror("connect");
   if (write(ready, "ready\n", 6) != 6) std::perror("write");
   Echo(accept(listener, nullptr, nullptr));
+}
+
+// The share, with the checks of fs_checks.h on it.
+void Fs(bool readonly) {
+  mkdir("/proc", 0755);
+  mkdir("/share", 0755);
+  if (mount("proc", "/proc", "proc", 0, nullptr) != 0) std::perror("mount proc");
+  if (mount("holt", "/share", "virtiofs", 0, nullptr) != 0) return std::perror("mount share");
+  RunFsChecks("/share", readonly);
 }
 
 }  // namespace
@@ -57,6 +71,8 @@ int main() {
   if (std::strcmp(action, "reboot") == 0) reboot(RB_AUTOBOOT);
   if (std::strcmp(action, "panic") == 0) return 3;  // the kernel does not survive its init
   if (std::strcmp(action, "vsock") == 0) Vsock();
+  if (std::strcmp(action, "fs") == 0) Fs(false);
+  if (std::strcmp(action, "fs-readonly") == 0) Fs(true);
   if (std::strcmp(action, "hang") == 0) pause();
   reboot(RB_POWER_OFF);
   return 1;

@@ -27,7 +27,7 @@ struct FsDevice::FsQueue : Completer {
   base::EventLoop::TimerId retry_timer = 0;
 
   std::mutex mutex;
-  base::EventLoop* loop = nullptr;  // guarded by mutex
+  base::EventLoop* loop = nullptr;                         // guarded by mutex
   std::vector<std::pair<DescriptorChain, uint32_t>> done;  // guarded by mutex
 
   void Complete(DescriptorChain finished, uint32_t written) override {

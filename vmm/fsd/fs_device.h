@@ -10,8 +10,9 @@
 
 namespace holt::fsd {
 
-// The virtio-fs device (virtio 1.2, section 5.11): queue 0 is for high-priority requests, the others
-// for all. Each request is handled where its queue lives, inline; late answers come back there.
+// The virtio-fs device (virtio 1.2, section 5.11): queue 0 is for high-priority requests, the
+// others for all. Each request is handled where its queue lives, inline; late answers come back
+// there.
 class FsDevice : public vmm::vhost_user::Device {
  public:
   // Linux takes at most as many pages in a request as the queue has descriptors, less a few.

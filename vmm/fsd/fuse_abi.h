@@ -4,8 +4,8 @@
 
 #include <cstdint>
 
-// What FUSE gained after the header of the oldest system we build on (7.38); include/uapi/linux/fuse.h
-// of Linux 6.12 is the source.
+// What FUSE gained after the header of the oldest system we build on (7.38);
+// include/uapi/linux/fuse.h of Linux 6.12 is the source.
 namespace holt::fsd {
 
 inline constexpr uint32_t kFuseMajor = 7;

@@ -13,7 +13,7 @@ namespace holt::fsd {
 struct DirectoryBuffer {
   std::mutex mutex;
   std::vector<std::byte> bytes;
-  size_t at = 0;       // first entry not given to the guest
+  size_t at = 0;  // first entry not given to the guest
   size_t end = 0;
   int64_t offset = 0;  // the cookie of that entry
 };

@@ -74,7 +74,8 @@ std::shared_ptr<Inode> InodeTable::NewInode(const InodeKey& key, mode_t type) {
 
 void InodeTable::Remove(const std::shared_ptr<Inode>& inode) {
   const auto index = static_cast<uint32_t>(inode->nodeid & 0xffffffff);
-  if (auto it = by_key_.find(inode->key); it != by_key_.end() && it->second == inode) by_key_.erase(it);
+  if (auto it = by_key_.find(inode->key); it != by_key_.end() && it->second == inode)
+    by_key_.erase(it);
   if (auto it = mounts_.find(inode->key.mount); it != mounts_.end() && --it->second.inodes == 0)
     mounts_.erase(it);
   if (inode->fd) --open_fds_;
@@ -89,7 +90,8 @@ int InodeTable::Reset(int root) {
   base::UniqueFd fd(openat(root, ".", O_PATH | O_DIRECTORY | O_CLOEXEC));
   if (!fd) return errno;
   struct statx stat {};
-  if (statx(fd.get(), "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, kStatxMask, &stat) != 0) return errno;
+  if (statx(fd.get(), "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, kStatxMask, &stat) != 0)
+    return errno;
   std::lock_guard lock(mutex_);
   slots_.clear();
   free_slots_.clear();
@@ -171,12 +173,14 @@ bool InodeTable::SwapStamp(Inode& inode, const ContentStamp& now) {
 
 void InodeTable::EvictSome() {
   size_t evicted = 0;
-  // A bounded walk: on file systems without handles nothing can be evicted, and every lookup comes here.
+  // A bounded walk: on file systems without handles nothing can be evicted, and every lookup comes
+  // here.
   for (size_t steps = 0; steps < kEvictSteps && evicted < kEvictBatch; ++steps) {
     hand_ = hand_ + 1 < slots_.size() ? hand_ + 1 : 0;
     Inode* inode = slots_[hand_].inode.get();
     // use_count: an operation that holds the descriptor now will want it again.
-    if (inode == nullptr || !inode->fd || inode->nodeid == kRootId || inode->fd.use_count() > 1) continue;
+    if (inode == nullptr || !inode->fd || inode->nodeid == kRootId || inode->fd.use_count() > 1)
+      continue;
     if (inode->used.exchange(false, std::memory_order_relaxed)) continue;
     auto mount = mounts_.find(inode->key.mount);
     if (mount == mounts_.end() || mount->second.handles_fail) continue;
@@ -208,7 +212,8 @@ bool InodeTable::PutAway(Inode& inode, Mount& mount) {
   }
   // A file without a name lives only as long as somebody has it open.
   struct statx stat {};
-  if (statx(fd, "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, STATX_NLINK, &stat) != 0 || stat.stx_nlink == 0)
+  if (statx(fd, "", AT_EMPTY_PATH | AT_SYMLINK_NOFOLLOW, STATX_NLINK, &stat) != 0 ||
+      stat.stx_nlink == 0)
     return false;
   inode.handle = std::move(handle);
   inode.fd.reset();

@@ -30,7 +30,8 @@ inline constexpr unsigned kStatxMask = STATX_BASIC_STATS | STATX_BTIME | STATX_M
 
 struct FileHandleBytes;  // a name_to_handle_at() result
 
-// Content as it was last seen by an open or a close of the guest, to tell whether its cache is good.
+// Content as it was last seen by an open or a close of the guest, to tell whether its cache is
+// good.
 struct ContentStamp {
   int64_t mtime_seconds = 0;
   uint32_t mtime_nanoseconds = 0;
@@ -42,7 +43,7 @@ struct ContentStamp {
 struct Inode {
   uint64_t nodeid = 0;
   InodeKey key;
-  mode_t type = 0;  // S_IFMT bits
+  mode_t type = 0;               // S_IFMT bits
   std::atomic<bool> used{true};  // since the clock hand passed
 
   // Guarded by the table's mutex.

@@ -49,7 +49,8 @@ int LockTable::Get(const Request& request, const Opener& open, fuse_file_lock& o
   out.type = static_cast<uint32_t>(lock.l_type);
   if (lock.l_type == F_UNLCK) return 0;
   out.start = static_cast<uint64_t>(lock.l_start);
-  out.end = lock.l_len == 0 ? static_cast<uint64_t>(INT64_MAX) : out.start + static_cast<uint64_t>(lock.l_len) - 1;
+  out.end = lock.l_len == 0 ? static_cast<uint64_t>(INT64_MAX)
+                            : out.start + static_cast<uint64_t>(lock.l_len) - 1;
   // A pid of the host means nothing in the guest; an OFD lock's is -1 anyway.
   return 0;
 }
@@ -58,10 +59,17 @@ int LockTable::TrySet(const Request& request) {
   if (request.is_flock) {
     int operation = 0;
     switch (request.lock.type) {
-      case F_RDLCK: operation = LOCK_SH; break;
-      case F_WRLCK: operation = LOCK_EX; break;
-      case F_UNLCK: operation = LOCK_UN; break;
-      default: return EINVAL;
+      case F_RDLCK:
+        operation = LOCK_SH;
+        break;
+      case F_WRLCK:
+        operation = LOCK_EX;
+        break;
+      case F_UNLCK:
+        operation = LOCK_UN;
+        break;
+      default:
+        return EINVAL;
     }
     if (!request.file) return EBADF;
     return flock(request.file->fd.get(), operation | LOCK_NB) == 0 ? 0 : errno;
@@ -151,7 +159,8 @@ void LockTable::Flush(uint64_t nodeid, uint64_t owner) {
 
 void LockTable::Release(uint64_t nodeid, uint64_t handle) {
   std::lock_guard guard(mutex_);
-  for (auto it = owners_.lower_bound(OwnerKey{nodeid, 0}); it != owners_.end() && it->first.nodeid == nodeid;) {
+  for (auto it = owners_.lower_bound(OwnerKey{nodeid, 0});
+       it != owners_.end() && it->first.nodeid == nodeid;) {
     it = it->second.handle == handle ? owners_.erase(it) : std::next(it);
   }
   if (!waiters_.empty()) RetryLocked();

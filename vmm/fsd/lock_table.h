@@ -18,9 +18,9 @@ namespace holt::fsd {
 class Completer;
 
 // The guest's file locks, taken on the host (Locks::kHost). A POSIX lock owner of the guest has one
-// open file description of its own per inode here, whose OFD locks stand for the owner's; a flock is
-// taken on the description that stands for the guest's. Nothing here blocks: who must wait is tried
-// again. Thread-safe.
+// open file description of its own per inode here, whose OFD locks stand for the owner's; a flock
+// is taken on the description that stands for the guest's. Nothing here blocks: who must wait is
+// tried again. Thread-safe.
 class LockTable {
  public:
   struct Request {
@@ -41,9 +41,10 @@ class LockTable {
   int Get(const Request& request, const Opener& open, fuse_file_lock& out);
   // 0, EAGAIN when somebody is in the way, or another errno.
   int Set(const Request& request, const Opener& open);
-  // Keeps a request that Set() answered with EAGAIN: `chain` is answered through `completer`, with 0
-  // when the lock is had, with ENOLCK at once when too many wait.
-  void Wait(const Request& request, uint64_t unique, Completer* completer, vmm::DescriptorChain chain);
+  // Keeps a request that Set() answered with EAGAIN: `chain` is answered through `completer`, with
+  // 0 when the lock is had, with ENOLCK at once when too many wait.
+  void Wait(const Request& request, uint64_t unique, Completer* completer,
+            vmm::DescriptorChain chain);
 
   // Tries for all who wait. True when some still do.
   bool Retry();

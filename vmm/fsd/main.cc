@@ -38,7 +38,8 @@ Result<UniqueFd> TakeSocket(const Options& options) {
 }
 
 Result<UniqueFd> TakeDirectory(const Options& options) {
-  if (options.shared_dir_fd >= 0) return base::OpenAt(options.shared_dir_fd, ".", O_PATH | O_DIRECTORY);
+  if (options.shared_dir_fd >= 0)
+    return base::OpenAt(options.shared_dir_fd, ".", O_PATH | O_DIRECTORY);
   return base::Open(options.shared_dir, O_PATH | O_DIRECTORY);
 }
 
@@ -76,8 +77,10 @@ Status Serve(Options options) {
   TRY_ASSIGN(UniqueFd socket, TakeSocket(options));
   TRY_ASSIGN(size_t files, SetLimits());
   // Half for inodes; open files, locks and directories want theirs.
-  options.server.max_inode_fds = std::min(options.server.max_inode_fds, std::max<size_t>(files / 2, 64));
-  TRY_ASSIGN_CONTEXT(UniqueFd root, EnterNamespaces(shared.get(), options.server.read_only), "sandbox");
+  options.server.max_inode_fds =
+      std::min(options.server.max_inode_fds, std::max<size_t>(files / 2, 64));
+  TRY_ASSIGN_CONTEXT(UniqueFd root, EnterNamespaces(shared.get(), options.server.read_only),
+                     "sandbox");
   shared.Reset();
   TRY_CONTEXT(DropCapabilities(), "sandbox");
   umask(0);

@@ -16,7 +16,8 @@ Result<T> ParseNumber(const std::string& name, const std::string& text, T low, T
   T value{};
   auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), value);
   if (error != std::errc() || end != text.data() + text.size() || value < low || value > high)
-    return MakeError(Code::kInvalidArgument, "{}: '{}' is not a number from {} to {}", name, text, low, high);
+    return MakeError(Code::kInvalidArgument, "{}: '{}' is not a number from {} to {}", name, text,
+                     low, high);
   return value;
 }
 
@@ -25,7 +26,8 @@ Result<Cache> ParseCache(const std::string& text) {
   if (text == "metadata") return Cache::kMetadata;
   if (text == "auto") return Cache::kAuto;
   if (text == "always") return Cache::kAlways;
-  return MakeError(Code::kInvalidArgument, "--cache: '{}' is none of auto, always, metadata, none", text);
+  return MakeError(Code::kInvalidArgument, "--cache: '{}' is none of auto, always, metadata, none",
+                   text);
 }
 
 Result<Locks> ParseLocks(const std::string& text) {
@@ -36,11 +38,13 @@ Result<Locks> ParseLocks(const std::string& text) {
 
 base::Status Apply(Options& options, const std::string& name, const std::string& value) {
   if (name == "--socket-fd") {
-    TRY_ASSIGN(options.socket_fd, ParseNumber<int>(name, value, 0, std::numeric_limits<int>::max()));
+    TRY_ASSIGN(options.socket_fd,
+               ParseNumber<int>(name, value, 0, std::numeric_limits<int>::max()));
   } else if (name == "--socket-path") {
     options.socket_path = value;
   } else if (name == "--shared-dir-fd") {
-    TRY_ASSIGN(options.shared_dir_fd, ParseNumber<int>(name, value, 0, std::numeric_limits<int>::max()));
+    TRY_ASSIGN(options.shared_dir_fd,
+               ParseNumber<int>(name, value, 0, std::numeric_limits<int>::max()));
   } else if (name == "--shared-dir") {
     options.shared_dir = value;
   } else if (name == "--cache") {
@@ -54,7 +58,8 @@ base::Status Apply(Options& options, const std::string& name, const std::string&
   } else if (name == "--log-level") {
     options.log_level = base::log::LevelFromName(value);
   } else {
-    return MakeError(Code::kInvalidArgument, "unknown option {} (holt-fsd --help lists them)", name);
+    return MakeError(Code::kInvalidArgument, "unknown option {} (holt-fsd --help lists them)",
+                     name);
   }
   return {};
 }
@@ -105,7 +110,8 @@ Result<Options> ParseOptions(const std::vector<std::string>& arguments) {
 }
 
 std::string Usage() {
-  return "usage: holt-fsd (--socket-fd N | --socket-path PATH) (--shared-dir DIR | --shared-dir-fd N) [option...]\n"
+  return "usage: holt-fsd (--socket-fd N | --socket-path PATH) (--shared-dir DIR | --shared-dir-fd "
+         "N) [option...]\n"
          "Serves DIR to one virtual machine as a virtio-fs device over vhost-user.\n"
          "\n"
          "  --socket-fd N        connected vhost-user socket\n"
@@ -114,10 +120,13 @@ std::string Usage() {
          "  --shared-dir-fd N    the same, as an open directory\n"
          "  --readonly           refuse every change\n"
          "  --cache MODE         auto (default), always, metadata, none\n"
-         "  --locks WHERE        guest (default): kept by the guest's kernel; host: taken on the host too\n"
-         "  --writeback          the guest may hold back what it writes (only it may use the files)\n"
+         "  --locks WHERE        guest (default): kept by the guest's kernel; host: taken on the "
+         "host too\n"
+         "  --writeback          the guest may hold back what it writes (only it may use the "
+         "files)\n"
          "  --queues N           request queues, 1 to 32 (default 1)\n"
-         "  --max-inode-fds N    inodes kept open before they are put away as file handles (default 16384)\n"
+         "  --max-inode-fds N    inodes kept open before they are put away as file handles "
+         "(default 16384)\n"
          "  --no-posix-acl       the guest does not enforce access control lists\n"
          "  --log-level LEVEL    debug, info, warning, error\n";
 }

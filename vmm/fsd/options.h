@@ -10,7 +10,8 @@
 
 namespace holt::fsd {
 
-// How long the guest may believe what it was told. docs/processes/holt-fsd.md says when to use which.
+// How long the guest may believe what it was told. docs/processes/holt-fsd.md says when to use
+// which.
 enum class Cache {
   kNone,      // every look asks; data is not cached
   kMetadata,  // names and attributes for a day; data is not cached
@@ -37,11 +38,11 @@ struct ServerOptions {
 // The command line of holt-fsd.
 struct Options {
   ServerOptions server;
-  int socket_fd = -1;         // or:
-  std::string socket_path;    // listened on; one connection is served
-  int shared_dir_fd = -1;     // or:
+  int socket_fd = -1;       // or:
+  std::string socket_path;  // listened on; one connection is served
+  int shared_dir_fd = -1;   // or:
   std::string shared_dir;
-  unsigned queues = 1;        // request queues, each with a thread of its own when more than one
+  unsigned queues = 1;  // request queues, each with a thread of its own when more than one
   base::log::Level log_level = base::log::Level::kInfo;
   bool help = false;
   bool version = false;

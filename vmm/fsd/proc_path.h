@@ -6,14 +6,12 @@
 // Names for descriptors of ours, for system calls that take only paths.
 namespace holt::fsd {
 
-// "/proc/self/fd/N", which leads to the very object that descriptor N has open, whatever happened to
-// its name. In the sandbox there is no /proc: its working directory is /proc/self/fd then, and the
-// name just "N".
+// "/proc/self/fd/N", which leads to the very object that descriptor N has open, whatever happened
+// to its name. In the sandbox there is no /proc: its working directory is /proc/self/fd then, and
+// the name just "N".
 class ProcPath {
  public:
-  explicit ProcPath(int fd) {
-    std::snprintf(text_, sizeof text_, "%s%d", prefix_, fd);
-  }
+  explicit ProcPath(int fd) { std::snprintf(text_, sizeof text_, "%s%d", prefix_, fd); }
   const char* get() const { return text_; }
 
   // Once, before threads start: the working directory is /proc/self/fd.

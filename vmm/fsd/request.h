@@ -81,8 +81,8 @@ class Request {
   uint32_t room() const { return writer_.left(); }
   vmm::ChainWriter& writer() { return writer_; }
 
-  // Each finishes the reply and returns its length, which is what Queue::Push wants; 0 when the guest
-  // left no room for even a header.
+  // Each finishes the reply and returns its length, which is what Queue::Push wants; 0 when the
+  // guest left no room for even a header.
   uint32_t Error(int err);  // a positive errno
   uint32_t Ok() { return Finish(0, 0); }
   uint32_t OkBytes(std::span<const std::byte> bytes);

@@ -36,15 +36,14 @@ using base::UniqueFd;
 namespace {
 
 constexpr std::array kKept = {
-    CAP_CHOWN,          // chown for the guest's root
-    CAP_DAC_OVERRIDE,   // the guest checked permissions, with groups that we do not know
+    CAP_CHOWN,            // chown for the guest's root
+    CAP_DAC_OVERRIDE,     // the guest checked permissions, with groups that we do not know
     CAP_DAC_READ_SEARCH,  // open_by_handle_at
-    CAP_FOWNER,         // chmod, utimes, xattrs of files of any user
-    CAP_FSETID,         // set-id bits that the guest says stay
-    CAP_SETGID,         // files made belong to the guest's caller
-    CAP_SETUID,
-    CAP_MKNOD,
-    CAP_SETFCAP,        // security.capability
+    CAP_FOWNER,           // chmod, utimes, xattrs of files of any user
+    CAP_FSETID,           // set-id bits that the guest says stay
+    CAP_SETGID,           // files made belong to the guest's caller
+    CAP_SETUID,          CAP_MKNOD,
+    CAP_SETFCAP,  // security.capability
 };
 
 constexpr rlim_t kWantedFiles = 1 << 20;
@@ -61,7 +60,8 @@ Result<size_t> SetLimits() {
   rlimit raised{std::max(files.rlim_max, kWantedFiles), std::max(files.rlim_max, kWantedFiles)};
   if (setrlimit(RLIMIT_NOFILE, &raised) != 0) {
     raised = {files.rlim_max, files.rlim_max};
-    if (setrlimit(RLIMIT_NOFILE, &raised) != 0) return HOLT_ERRNO("RLIMIT_NOFILE {}", files.rlim_max);
+    if (setrlimit(RLIMIT_NOFILE, &raised) != 0)
+      return HOLT_ERRNO("RLIMIT_NOFILE {}", files.rlim_max);
   }
   // No core file with a guest's data in it. A write past RLIMIT_FSIZE is EFBIG, not a signal.
   rlimit none{0, 0};
@@ -72,8 +72,8 @@ Result<size_t> SetLimits() {
 }
 
 Result<UniqueFd> EnterNamespaces(int shared_dir, bool read_only) {
-  // unshare() moves the working directory along to its copy in the new namespace; a descriptor would
-  // stay with the old one.
+  // unshare() moves the working directory along to its copy in the new namespace; a descriptor
+  // would stay with the old one.
   if (fchdir(shared_dir) != 0) return HOLT_ERRNO("shared directory");
   if (unshare(CLONE_NEWNS | CLONE_NEWNET | CLONE_NEWIPC | CLONE_NEWUTS) != 0)
     return HOLT_ERRNO("namespaces (holt-fsd is started as root)");
@@ -92,7 +92,8 @@ Result<UniqueFd> EnterNamespaces(int shared_dir, bool read_only) {
   mount_attr attributes{};
   attributes.attr_set = MOUNT_ATTR_NOSUID | MOUNT_ATTR_NODEV | MOUNT_ATTR_NOEXEC;
   if (read_only) attributes.attr_set |= MOUNT_ATTR_RDONLY;
-  if (syscall(SYS_mount_setattr, root.get(), "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes, sizeof attributes) != 0)
+  if (syscall(SYS_mount_setattr, root.get(), "", AT_EMPTY_PATH | AT_RECURSIVE, &attributes,
+              sizeof attributes) != 0)
     return HOLT_ERRNO("attributes of the share's mounts");
   if (fchdir(root.get()) != 0) return HOLT_ERRNO("enter the share");
   if (syscall(SYS_pivot_root, ".", ".") != 0) return HOLT_ERRNO("pivot_root");
@@ -114,7 +115,8 @@ Status DropCapabilities() {
     if (prctl(PR_CAPBSET_DROP, capability, 0, 0, 0) != 0 && errno != EINVAL)
       return HOLT_ERRNO("drop capability {}", capability);
   }
-  if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0) return HOLT_ERRNO("clear ambient capabilities");
+  if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_CLEAR_ALL, 0, 0, 0) != 0)
+    return HOLT_ERRNO("clear ambient capabilities");
   cap_t wanted = cap_init();
   if (wanted == nullptr) return HOLT_ERRNO("cap_init");
   bool ok = cap_set_flag(wanted, CAP_PERMITTED, kKept.size(), kKept.data(), CAP_SET) == 0 &&

@@ -11,26 +11,77 @@ namespace {
 
 constexpr int kAllowed[] = {
     // Names and inodes.
-    SCMP_SYS(openat), SCMP_SYS(close), SCMP_SYS(statx), SCMP_SYS(newfstatat), SCMP_SYS(fstat),
-    SCMP_SYS(fstatfs), SCMP_SYS(readlinkat), SCMP_SYS(mknodat), SCMP_SYS(mkdirat), SCMP_SYS(symlinkat),
-    SCMP_SYS(linkat), SCMP_SYS(unlinkat), SCMP_SYS(renameat2), SCMP_SYS(fchownat), SCMP_SYS(fchmodat),
-    SCMP_SYS(chmod), SCMP_SYS(utimensat), SCMP_SYS(truncate), SCMP_SYS(getdents64),
-    SCMP_SYS(name_to_handle_at), SCMP_SYS(open_by_handle_at), SCMP_SYS(setxattr), SCMP_SYS(getxattr),
-    SCMP_SYS(listxattr), SCMP_SYS(removexattr),
+    SCMP_SYS(openat),
+    SCMP_SYS(close),
+    SCMP_SYS(statx),
+    SCMP_SYS(newfstatat),
+    SCMP_SYS(fstat),
+    SCMP_SYS(fstatfs),
+    SCMP_SYS(readlinkat),
+    SCMP_SYS(mknodat),
+    SCMP_SYS(mkdirat),
+    SCMP_SYS(symlinkat),
+    SCMP_SYS(linkat),
+    SCMP_SYS(unlinkat),
+    SCMP_SYS(renameat2),
+    SCMP_SYS(fchownat),
+    SCMP_SYS(fchmodat),
+    SCMP_SYS(chmod),
+    SCMP_SYS(utimensat),
+    SCMP_SYS(truncate),
+    SCMP_SYS(getdents64),
+    SCMP_SYS(name_to_handle_at),
+    SCMP_SYS(open_by_handle_at),
+    SCMP_SYS(setxattr),
+    SCMP_SYS(getxattr),
+    SCMP_SYS(listxattr),
+    SCMP_SYS(removexattr),
     // Open files.
-    SCMP_SYS(read), SCMP_SYS(write), SCMP_SYS(preadv), SCMP_SYS(pwritev2), SCMP_SYS(pwritev), SCMP_SYS(lseek),
-    SCMP_SYS(ftruncate), SCMP_SYS(fallocate), SCMP_SYS(fsync), SCMP_SYS(fdatasync), SCMP_SYS(syncfs),
-    SCMP_SYS(copy_file_range), SCMP_SYS(flock),
+    SCMP_SYS(read),
+    SCMP_SYS(write),
+    SCMP_SYS(preadv),
+    SCMP_SYS(pwritev2),
+    SCMP_SYS(pwritev),
+    SCMP_SYS(lseek),
+    SCMP_SYS(ftruncate),
+    SCMP_SYS(fallocate),
+    SCMP_SYS(fsync),
+    SCMP_SYS(fdatasync),
+    SCMP_SYS(syncfs),
+    SCMP_SYS(copy_file_range),
+    SCMP_SYS(flock),
     // Whose files they are.
-    SCMP_SYS(setfsuid), SCMP_SYS(setfsgid), SCMP_SYS(capget), SCMP_SYS(capset), SCMP_SYS(umask),
+    SCMP_SYS(setfsuid),
+    SCMP_SYS(setfsgid),
+    SCMP_SYS(capget),
+    SCMP_SYS(capset),
+    SCMP_SYS(umask),
     // vhost-user and the loops.
-    SCMP_SYS(recvmsg), SCMP_SYS(sendmsg), SCMP_SYS(epoll_wait), SCMP_SYS(epoll_pwait), SCMP_SYS(epoll_ctl),
-    SCMP_SYS(dup), SCMP_SYS(futex),
+    SCMP_SYS(recvmsg),
+    SCMP_SYS(sendmsg),
+    SCMP_SYS(epoll_wait),
+    SCMP_SYS(epoll_pwait),
+    SCMP_SYS(epoll_ctl),
+    SCMP_SYS(dup),
+    SCMP_SYS(futex),
     // Memory, time and the C library.
-    SCMP_SYS(munmap), SCMP_SYS(madvise), SCMP_SYS(mremap), SCMP_SYS(brk), SCMP_SYS(clock_gettime),
-    SCMP_SYS(gettid), SCMP_SYS(getpid), SCMP_SYS(rt_sigprocmask), SCMP_SYS(rt_sigaction), SCMP_SYS(rt_sigreturn),
-    SCMP_SYS(restart_syscall), SCMP_SYS(sched_yield), SCMP_SYS(rseq), SCMP_SYS(getrandom), SCMP_SYS(tgkill),
-    SCMP_SYS(exit), SCMP_SYS(exit_group),
+    SCMP_SYS(munmap),
+    SCMP_SYS(madvise),
+    SCMP_SYS(mremap),
+    SCMP_SYS(brk),
+    SCMP_SYS(clock_gettime),
+    SCMP_SYS(gettid),
+    SCMP_SYS(getpid),
+    SCMP_SYS(rt_sigprocmask),
+    SCMP_SYS(rt_sigaction),
+    SCMP_SYS(rt_sigreturn),
+    SCMP_SYS(restart_syscall),
+    SCMP_SYS(sched_yield),
+    SCMP_SYS(rseq),
+    SCMP_SYS(getrandom),
+    SCMP_SYS(tgkill),
+    SCMP_SYS(exit),
+    SCMP_SYS(exit_group),
 };
 
 constexpr int kFcntlCommands[] = {F_GETFL, F_SETFL, F_GETFD, F_SETFD, F_OFD_GETLK, F_OFD_SETLK};
@@ -46,7 +97,8 @@ base::Status InstallSeccomp() {
     ~Free() { seccomp_release(context); }
   } free_filter{filter};
   for (int call : kAllowed) {
-    if (int err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 0); err != 0) return fail(err, "seccomp rule");
+    if (int err = seccomp_rule_add(filter, SCMP_ACT_ALLOW, call, 0); err != 0)
+      return fail(err, "seccomp rule");
   }
   // Memory that can be run is never made.
   for (int call : {SCMP_SYS(mmap), SCMP_SYS(mprotect)}) {
@@ -62,7 +114,8 @@ base::Status InstallSeccomp() {
       return fail(err, "seccomp rule for fcntl");
   }
   // Every thread, not only the one that says so.
-  if (int err = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1); err != 0) return fail(err, "seccomp tsync");
+  if (int err = seccomp_attr_set(filter, SCMP_FLTATR_CTL_TSYNC, 1); err != 0)
+    return fail(err, "seccomp tsync");
   if (int err = seccomp_load(filter); err != 0) return fail(err, "seccomp_load");
   return {};
 }

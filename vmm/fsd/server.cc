@@ -17,10 +17,13 @@ constexpr uint32_t kDay = 86400;
 
 uint32_t EntrySeconds(Cache cache) {
   switch (cache) {
-    case Cache::kNone: return 0;
-    case Cache::kAuto: return 1;
+    case Cache::kNone:
+      return 0;
+    case Cache::kAuto:
+      return 1;
     case Cache::kMetadata:
-    case Cache::kAlways: return kDay;
+    case Cache::kAlways:
+      return kDay;
   }
   return 0;
 }
@@ -38,8 +41,8 @@ Server::Server(const ServerOptions& options, base::UniqueFd root, SlowLane* slow
       entry_seconds_(EntrySeconds(options.cache)),
       attr_seconds_(entry_seconds_) {}
 
-base::Result<std::unique_ptr<Server>> Server::Create(const ServerOptions& options, base::UniqueFd root,
-                                                     SlowLane* slow) {
+base::Result<std::unique_ptr<Server>> Server::Create(const ServerOptions& options,
+                                                     base::UniqueFd root, SlowLane* slow) {
   std::unique_ptr<Server> server(new Server(options, std::move(root), slow));
   if (int err = server->inodes_.Reset(server->root_.get()); err != 0)
     return base::ErrnoError(err, "shared directory");
@@ -64,9 +67,12 @@ void Server::Cancel(Completer* completer) {
 std::optional<uint32_t> Server::Handle(Worker& worker, vmm::DescriptorChain& chain) {
   Request request(chain, worker.arguments);
   switch (request.Parse()) {
-    case Request::Parsed::kUnanswerable: return 0;
-    case Request::Parsed::kBad: return request.Error(EINVAL);
-    case Request::Parsed::kOk: break;
+    case Request::Parsed::kUnanswerable:
+      return 0;
+    case Request::Parsed::kBad:
+      return request.Error(EINVAL);
+    case Request::Parsed::kOk:
+      break;
   }
   const uint32_t opcode = request.header().opcode;
   if (!initialized_ && opcode != FUSE_INIT) {
@@ -79,55 +85,101 @@ std::optional<uint32_t> Server::Handle(Worker& worker, vmm::DescriptorChain& cha
 
 Server::Outcome Server::Dispatch(Worker& worker, Request& request) {
   switch (request.header().opcode) {
-    case FUSE_LOOKUP: return Lookup(request);
-    case FUSE_FORGET: return Forget(request);
-    case FUSE_BATCH_FORGET: return BatchForget(request);
-    case FUSE_GETATTR: return Getattr(request);
-    case kOpStatx: return Statx(request);
-    case FUSE_SETATTR: return Setattr(worker, request);
-    case FUSE_READLINK: return Readlink(request);
-    case FUSE_ACCESS: return Access(request);
-    case FUSE_SYMLINK: return Symlink(worker, request);
-    case FUSE_MKNOD: return Mknod(worker, request);
-    case FUSE_MKDIR: return Mkdir(worker, request);
-    case FUSE_UNLINK: return Remove(request, false);
-    case FUSE_RMDIR: return Remove(request, true);
-    case FUSE_RENAME: return Rename(request, false);
-    case FUSE_RENAME2: return Rename(request, true);
-    case FUSE_LINK: return Link(request);
-    case FUSE_CREATE: return Create(worker, request);
-    case FUSE_TMPFILE: return Tmpfile(worker, request);
-    case FUSE_OPEN: return Open(worker, request);
-    case FUSE_READ: return Read(worker, request);
-    case FUSE_WRITE: return Write(worker, request);
-    case FUSE_RELEASE: return Release(request, false);
-    case FUSE_FLUSH: return Flush(request);
-    case FUSE_FSYNC: return Fsync(worker, request, false);
-    case FUSE_FALLOCATE: return Fallocate(worker, request);
-    case FUSE_LSEEK: return Lseek(request);
-    case FUSE_COPY_FILE_RANGE: return CopyFileRange(worker, request);
-    case FUSE_OPENDIR: return Opendir(request);
-    case FUSE_READDIR: return Readdir(worker, request, false);
-    case FUSE_READDIRPLUS: return Readdir(worker, request, true);
-    case FUSE_RELEASEDIR: return Release(request, true);
-    case FUSE_FSYNCDIR: return Fsync(worker, request, true);
-    case FUSE_STATFS: return Statfs(request);
-    case FUSE_SYNCFS: return Syncfs(worker, request);
-    case FUSE_SETXATTR: return Setxattr(worker, request);
-    case FUSE_GETXATTR: return Getxattr(request);
-    case FUSE_LISTXATTR: return Listxattr(request);
-    case FUSE_REMOVEXATTR: return Removexattr(request);
-    case FUSE_GETLK: return Getlk(request);
-    case FUSE_SETLK: return Setlk(worker, request, false);
-    case FUSE_SETLKW: return Setlk(worker, request, true);
-    case FUSE_INTERRUPT: return Interrupt(request);
-    case FUSE_INIT: return Init(request);
-    case FUSE_DESTROY: return Destroy(request);
-    // An ioctl's argument is a pointer into a process; what the host's file system makes of it is not
-    // for a guest to choose.
-    case FUSE_IOCTL: return request.Error(ENOTTY);
+    case FUSE_LOOKUP:
+      return Lookup(request);
+    case FUSE_FORGET:
+      return Forget(request);
+    case FUSE_BATCH_FORGET:
+      return BatchForget(request);
+    case FUSE_GETATTR:
+      return Getattr(request);
+    case kOpStatx:
+      return Statx(request);
+    case FUSE_SETATTR:
+      return Setattr(worker, request);
+    case FUSE_READLINK:
+      return Readlink(request);
+    case FUSE_ACCESS:
+      return Access(request);
+    case FUSE_SYMLINK:
+      return Symlink(worker, request);
+    case FUSE_MKNOD:
+      return Mknod(worker, request);
+    case FUSE_MKDIR:
+      return Mkdir(worker, request);
+    case FUSE_UNLINK:
+      return Remove(request, false);
+    case FUSE_RMDIR:
+      return Remove(request, true);
+    case FUSE_RENAME:
+      return Rename(request, false);
+    case FUSE_RENAME2:
+      return Rename(request, true);
+    case FUSE_LINK:
+      return Link(request);
+    case FUSE_CREATE:
+      return Create(worker, request);
+    case FUSE_TMPFILE:
+      return Tmpfile(worker, request);
+    case FUSE_OPEN:
+      return Open(worker, request);
+    case FUSE_READ:
+      return Read(worker, request);
+    case FUSE_WRITE:
+      return Write(worker, request);
+    case FUSE_RELEASE:
+      return Release(request, false);
+    case FUSE_FLUSH:
+      return Flush(request);
+    case FUSE_FSYNC:
+      return Fsync(worker, request, false);
+    case FUSE_FALLOCATE:
+      return Fallocate(worker, request);
+    case FUSE_LSEEK:
+      return Lseek(request);
+    case FUSE_COPY_FILE_RANGE:
+      return CopyFileRange(worker, request);
+    case FUSE_OPENDIR:
+      return Opendir(request);
+    case FUSE_READDIR:
+      return Readdir(worker, request, false);
+    case FUSE_READDIRPLUS:
+      return Readdir(worker, request, true);
+    case FUSE_RELEASEDIR:
+      return Release(request, true);
+    case FUSE_FSYNCDIR:
+      return Fsync(worker, request, true);
+    case FUSE_STATFS:
+      return Statfs(request);
+    case FUSE_SYNCFS:
+      return Syncfs(worker, request);
+    case FUSE_SETXATTR:
+      return Setxattr(worker, request);
+    case FUSE_GETXATTR:
+      return Getxattr(request);
+    case FUSE_LISTXATTR:
+      return Listxattr(request);
+    case FUSE_REMOVEXATTR:
+      return Removexattr(request);
+    case FUSE_GETLK:
+      return Getlk(request);
+    case FUSE_SETLK:
+      return Setlk(worker, request, false);
+    case FUSE_SETLKW:
+      return Setlk(worker, request, true);
+    case FUSE_INTERRUPT:
+      return Interrupt(request);
+    case FUSE_INIT:
+      return Init(request);
+    case FUSE_DESTROY:
+      return Destroy(request);
+    // An ioctl's argument is a pointer into a process; what the host's file system makes of it is
+    // not for a guest to choose.
+    case FUSE_IOCTL:
+      return request.Error(ENOTTY);
     // BMAP, POLL and the DAX window: the guest's kernel does without them once it is told so.
-    default: return request.Error(ENOSYS);
+    default:
+      return request.Error(ENOSYS);
   }
 }
 
@@ -152,7 +204,8 @@ void Server::FillAttr(const struct statx& stat, fuse_attr& out) const {
   out.uid = stat.stx_uid;
   out.gid = stat.stx_gid;
   // The kernel's new_encode_dev(): what FUSE carries.
-  out.rdev = (stat.stx_rdev_minor & 0xff) | (stat.stx_rdev_major << 8) | ((stat.stx_rdev_minor & ~0xffu) << 12);
+  out.rdev = (stat.stx_rdev_minor & 0xff) | (stat.stx_rdev_major << 8) |
+             ((stat.stx_rdev_minor & ~0xffu) << 12);
   out.blksize = stat.stx_blksize;
   out.flags = 0;
 }
@@ -177,7 +230,8 @@ int Server::InternEntry(base::UniqueFd path_fd, uint64_t parent_mount, fuse_entr
   out.entry_valid = entry_seconds_;
   out.attr_valid = attr_seconds_;
   FillAttr(stat, out.attr);
-  if ((features_ & FUSE_SUBMOUNTS) != 0 && inode.inode->type == S_IFDIR && stat.stx_mnt_id != parent_mount)
+  if ((features_ & FUSE_SUBMOUNTS) != 0 && inode.inode->type == S_IFDIR &&
+      stat.stx_mnt_id != parent_mount)
     out.attr.flags |= FUSE_ATTR_SUBMOUNT;
   if (pinned != nullptr) *pinned = std::move(inode);
   return 0;
@@ -191,8 +245,9 @@ int Server::LookupEntry(const PinnedInode& parent, const char* name, fuse_entry_
     if (err == EMFILE || err == ENFILE) {
       static std::atomic<bool> said{false};
       if (!said.exchange(true))
-        base::log::Warning("out of file descriptors with {} inodes in use, {} of them open; the guest gets ENFILE",
-                           inodes_.size(), inodes_.open_fds());
+        base::log::Warning(
+            "out of file descriptors with {} inodes in use, {} of them open; the guest gets ENFILE",
+            inodes_.size(), inodes_.open_fds());
     }
     return ToGuestErrno(err);
   }
@@ -206,8 +261,10 @@ base::UniqueFd Server::PathFdOf(int fd) {
 int Server::OpenInode(const PinnedInode& inode, int flags) const {
   // Never a device, a pipe or a socket: opening one acts on the host.
   const bool directory = inode.inode->type == S_IFDIR;
-  if (!directory && inode.inode->type != S_IFREG) return inode.inode->type == S_IFLNK ? -ELOOP : -ENXIO;
-  int fd = open(ProcPath(inode.get()).get(), flags | O_CLOEXEC | O_NOCTTY | (directory ? O_DIRECTORY : 0));
+  if (!directory && inode.inode->type != S_IFREG)
+    return inode.inode->type == S_IFLNK ? -ELOOP : -ENXIO;
+  int fd = open(ProcPath(inode.get()).get(),
+                flags | O_CLOEXEC | O_NOCTTY | (directory ? O_DIRECTORY : 0));
   return fd >= 0 ? fd : -ToGuestErrno(errno);
 }
 

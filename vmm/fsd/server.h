@@ -18,7 +18,8 @@
 
 namespace holt::fsd {
 
-// Where answers that come later go. Called in any thread; afterwards the chain belongs to the callee.
+// Where answers that come later go. Called in any thread; afterwards the chain belongs to the
+// callee.
 class Completer {
  public:
   virtual ~Completer() = default;
@@ -40,14 +41,16 @@ struct Worker {
 class Server {
  public:
   // `root`: a descriptor of the shared directory, kept. `slow` runs what would block for long.
-  static base::Result<std::unique_ptr<Server>> Create(const ServerOptions& options, base::UniqueFd root,
-                                                      SlowLane* slow);
+  static base::Result<std::unique_ptr<Server>> Create(const ServerOptions& options,
+                                                      base::UniqueFd root, SlowLane* slow);
 
-  // The reply's length, written to the chain; or nothing: the chain was moved away and its answer goes
-  // to the worker's completer. Errors of the request are answers; nothing a guest sends ends us.
+  // The reply's length, written to the chain; or nothing: the chain was moved away and its answer
+  // goes to the worker's completer. Errors of the request are answers; nothing a guest sends ends
+  // us.
   std::optional<uint32_t> Handle(Worker& worker, vmm::DescriptorChain& chain);
 
-  // Answers what waits (locks) with EINTR, and returns when no answer for `completer` is outstanding.
+  // Answers what waits (locks) with EINTR, and returns when no answer for `completer` is
+  // outstanding.
   void Cancel(Completer* completer);
   // Tries the locks again that are waited for. True when some still wait.
   bool RetryLocks() { return locks_.Retry(); }
@@ -121,7 +124,8 @@ class Server {
   // Looks `name` up in `parent` and makes its entry. 0 or an errno.
   int LookupEntry(const PinnedInode& parent, const char* name, fuse_entry_out& out);
   // The entry of what was just made or opened; adds a lookup to it.
-  int InternEntry(base::UniqueFd path_fd, uint64_t parent_mount, fuse_entry_out& out, PinnedInode* pinned);
+  int InternEntry(base::UniqueFd path_fd, uint64_t parent_mount, fuse_entry_out& out,
+                  PinnedInode* pinned);
   // O_PATH of what `fd` has open.
   static base::UniqueFd PathFdOf(int fd);
   int StatInode(int fd, struct statx& out) const;

@@ -34,8 +34,10 @@ Server::Outcome Server::Mknod(Worker& worker, Request& request) {
     case S_IFCHR:
     case S_IFBLK:
     case S_IFIFO:
-    case S_IFSOCK: break;
-    default: return request.Error(EINVAL);
+    case S_IFSOCK:
+      break;
+    default:
+      return request.Error(EINVAL);
   }
   PinnedInode parent;
   if (int err = inodes_.Pin(request.header().nodeid, parent); err != 0) return request.Error(err);
@@ -115,8 +117,8 @@ Server::Outcome Server::Create(Worker& worker, Request& request) {
   const int flags = HostOpenFlags(in.flags);
   fuse_entry_out entry{};
   PinnedInode inode;
-  // Exclusive always: what is there already may be a device or a link to elsewhere, and is opened as
-  // any inode is.
+  // Exclusive always: what is there already may be a device or a link to elsewhere, and is opened
+  // as any inode is.
   base::UniqueFd fd(openat(parent.get(), *name, flags | O_CREAT | O_EXCL | O_NOFOLLOW | O_CLOEXEC,
                            in.mode & 07777));
   if (fd) {

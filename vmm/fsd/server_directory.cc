@@ -30,7 +30,8 @@ Entry ParseEntry(const std::byte* at) {
   dirent64 fixed;
   constexpr size_t kFixed = offsetof(dirent64, d_name);
   std::memcpy(&fixed, at, kFixed);
-  return {fixed.d_ino, fixed.d_off, fixed.d_reclen, fixed.d_type, reinterpret_cast<const char*>(at + kFixed)};
+  return {fixed.d_ino, fixed.d_off, fixed.d_reclen, fixed.d_type,
+          reinterpret_cast<const char*>(at + kFixed)};
 }
 
 // Appends a dirent for `entry` at `to`, which has room and is padded to 8 bytes.

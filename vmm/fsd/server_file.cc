@@ -19,8 +19,8 @@ constexpr uint64_t kMaxCopy = 64 << 20;
 // Larger copies than this leave the loop.
 constexpr uint64_t kInlineCopy = 1 << 20;
 
-// preadv2 or pwritev2 over all of `iov`: again after a part when there are more pieces than one call
-// takes. The bytes moved, or a negative errno.
+// preadv2 or pwritev2 over all of `iov`: again after a part when there are more pieces than one
+// call takes. The bytes moved, or a negative errno.
 template <typename Call>
 ssize_t MoveAll(std::span<iovec> iov, off_t offset, Call call) {
   ssize_t total = 0;
@@ -41,10 +41,9 @@ ssize_t MoveAll(std::span<iovec> iov, off_t offset, Call call) {
 }  // namespace
 
 int Server::HostOpenFlags(uint32_t guest_flags) const {
-  // O_APPEND goes with each write instead (the guest may change it, and write-back must not append);
-  // O_DIRECT would put the host's alignment rules on guest memory.
-  int flags = static_cast<int>(guest_flags) &
-              (O_ACCMODE | O_TRUNC | O_SYNC | O_DSYNC | O_NOATIME);
+  // O_APPEND goes with each write instead (the guest may change it, and write-back must not
+  // append); O_DIRECT would put the host's alignment rules on guest memory.
+  int flags = static_cast<int>(guest_flags) & (O_ACCMODE | O_TRUNC | O_SYNC | O_DSYNC | O_NOATIME);
   // The guest's page cache reads around what it writes.
   if ((features_ & FUSE_WRITEBACK_CACHE) != 0 && (flags & O_ACCMODE) == O_WRONLY)
     flags = (flags & ~O_ACCMODE) | O_RDWR;
@@ -55,8 +54,12 @@ uint32_t Server::OpenFlags(Inode& inode, int fd) {
   uint32_t flags = 0;
   switch (options_.cache) {
     case Cache::kNone:
-    case Cache::kMetadata: flags |= FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES; break;
-    case Cache::kAlways: flags |= FOPEN_KEEP_CACHE; break;
+    case Cache::kMetadata:
+      flags |= FOPEN_DIRECT_IO | FOPEN_PARALLEL_DIRECT_WRITES;
+      break;
+    case Cache::kAlways:
+      flags |= FOPEN_KEEP_CACHE;
+      break;
     case Cache::kAuto: {
       struct statx stat {};
       if (statx(fd, "", AT_EMPTY_PATH, STATX_MTIME | STATX_SIZE, &stat) != 0) break;
@@ -97,9 +100,10 @@ Server::Outcome Server::Read(Worker& worker, Request& request) {
   worker.iovecs.clear();
   request.writer().TakeIovecs(in.size, worker.iovecs);
   // Straight into the guest: no byte passes through our memory.
-  ssize_t n = MoveAll(worker.iovecs, static_cast<off_t>(in.offset), [&](std::span<iovec> iov, off_t at) {
-    return preadv(file->fd.get(), iov.data(), static_cast<int>(iov.size()), at);
-  });
+  ssize_t n =
+      MoveAll(worker.iovecs, static_cast<off_t>(in.offset), [&](std::span<iovec> iov, off_t at) {
+        return preadv(file->fd.get(), iov.data(), static_cast<int>(iov.size()), at);
+      });
   if (n < 0) return request.Error(static_cast<int>(-n));
   return request.OkInPlace(static_cast<uint32_t>(n));
 }
@@ -118,9 +122,11 @@ Server::Outcome Server::Write(Worker& worker, Request& request) {
   // cache the guest knows the end of the file.
   const bool append = (in.flags & O_APPEND) != 0 && (in.write_flags & FUSE_WRITE_CACHE) == 0 &&
                       (features_ & FUSE_WRITEBACK_CACHE) == 0;
-  ssize_t n = MoveAll(worker.iovecs, static_cast<off_t>(in.offset), [&](std::span<iovec> iov, off_t at) {
-    return pwritev2(file->fd.get(), iov.data(), static_cast<int>(iov.size()), at, append ? RWF_APPEND : 0);
-  });
+  ssize_t n =
+      MoveAll(worker.iovecs, static_cast<off_t>(in.offset), [&](std::span<iovec> iov, off_t at) {
+        return pwritev2(file->fd.get(), iov.data(), static_cast<int>(iov.size()), at,
+                        append ? RWF_APPEND : 0);
+      });
   if (n < 0) return request.Error(static_cast<int>(-n));
   return request.Ok(fuse_write_out{static_cast<uint32_t>(n), 0});
 }
@@ -138,7 +144,8 @@ Server::Outcome Server::Release(Request& request, bool directory) {
     PinnedInode inode;
     if (inodes_.Pin(nodeid, inode) == 0 &&
         statx(file->fd.get(), "", AT_EMPTY_PATH, STATX_MTIME | STATX_SIZE, &stat) == 0)
-      inodes_.SwapStamp(*inode.inode, {stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec, stat.stx_size});
+      inodes_.SwapStamp(*inode.inode,
+                        {stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec, stat.stx_size});
   }
   if (options_.locks == Locks::kHost) {
     file.reset();  // closes, and with that gives up its flock
@@ -188,7 +195,8 @@ Server::Outcome Server::Lseek(Request& request) {
   auto file = handles_.Any(in.fh);
   if (!file) return request.Error(EBADF);
   // The others need no file system; and a directory's position is Readdir's business.
-  if ((in.whence != SEEK_DATA && in.whence != SEEK_HOLE) || file->directory) return request.Error(EINVAL);
+  if ((in.whence != SEEK_DATA && in.whence != SEEK_HOLE) || file->directory)
+    return request.Error(EINVAL);
   off_t at = lseek(file->fd.get(), static_cast<off_t>(in.offset), static_cast<int>(in.whence));
   if (at < 0) return request.Error(errno);
   return request.Ok(fuse_lseek_out{static_cast<uint64_t>(at)});
@@ -201,7 +209,8 @@ Server::Outcome Server::CopyFileRange(Worker& worker, Request& request) {
   auto to = handles_.File(in.fh_out);
   if (!from || !to) return request.Error(EBADF);
   if (refuses_writes()) return request.Error(EROFS);
-  if (in.flags != 0 || in.off_in > INT64_MAX || in.off_out > INT64_MAX) return request.Error(EINVAL);
+  if (in.flags != 0 || in.off_in > INT64_MAX || in.off_out > INT64_MAX)
+    return request.Error(EINVAL);
   const size_t length = std::min(in.len, kMaxCopy);
   auto copy = [from, to, in, length](std::string& payload) {
     auto at_in = static_cast<off64_t>(in.off_in);

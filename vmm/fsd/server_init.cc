@@ -44,10 +44,11 @@ Server::Outcome Server::Init(Request& request) {
 
   const uint64_t offered =
       in.flags | ((in.flags & FUSE_INIT_EXT) != 0 ? uint64_t{in.flags2} << 32 : 0);
-  uint64_t wanted = FUSE_ASYNC_READ | FUSE_BIG_WRITES | FUSE_ATOMIC_O_TRUNC | FUSE_DONT_MASK | FUSE_ASYNC_DIO |
-                    FUSE_PARALLEL_DIROPS | FUSE_MAX_PAGES | FUSE_DO_READDIRPLUS | FUSE_READDIRPLUS_AUTO |
-                    FUSE_HANDLE_KILLPRIV_V2 | FUSE_SUBMOUNTS | FUSE_SETXATTR_EXT | FUSE_INIT_EXT |
-                    FUSE_CACHE_SYMLINKS | kInitDirectIoAllowMmap;
+  uint64_t wanted = FUSE_ASYNC_READ | FUSE_BIG_WRITES | FUSE_ATOMIC_O_TRUNC | FUSE_DONT_MASK |
+                    FUSE_ASYNC_DIO | FUSE_PARALLEL_DIROPS | FUSE_MAX_PAGES | FUSE_DO_READDIRPLUS |
+                    FUSE_READDIRPLUS_AUTO | FUSE_HANDLE_KILLPRIV_V2 | FUSE_SUBMOUNTS |
+                    FUSE_SETXATTR_EXT | FUSE_INIT_EXT | FUSE_CACHE_SYMLINKS |
+                    kInitDirectIoAllowMmap;
   if (options_.cache == Cache::kAuto) wanted |= FUSE_AUTO_INVAL_DATA;
   if (options_.posix_acl) wanted |= FUSE_POSIX_ACL;
   if (options_.locks == Locks::kHost) wanted |= FUSE_POSIX_LOCKS | FUSE_FLOCK_LOCKS;
@@ -64,7 +65,8 @@ Server::Outcome Server::Init(Request& request) {
   out.time_gran = 1;
   features_ = features;
   initialized_ = true;
-  base::log::Debug("guest speaks FUSE {}.{}, features {:#x} of {:#x}", in.major, in.minor, features, offered);
+  base::log::Debug("guest speaks FUSE {}.{}, features {:#x} of {:#x}", in.major, in.minor, features,
+                   offered);
   return request.Ok(out);
 }
 

@@ -79,7 +79,9 @@ Server::Outcome Server::Statx(Request& request) {
   to.ino = stat.stx_ino;
   to.size = stat.stx_size;
   to.blocks = stat.stx_blocks;
-  auto time = [](const statx_timestamp& from) { return FuseStatxTime{from.tv_sec, from.tv_nsec, 0}; };
+  auto time = [](const statx_timestamp& from) {
+    return FuseStatxTime{from.tv_sec, from.tv_nsec, 0};
+  };
   to.atime = time(stat.stx_atime);
   to.btime = time(stat.stx_btime);
   to.ctime = time(stat.stx_ctime);
@@ -94,7 +96,8 @@ Server::Outcome Server::Statx(Request& request) {
 namespace {
 
 // utimensat's idea of what SETATTR asks for.
-timespec TimeOf(const fuse_setattr_in& in, uint32_t set, uint32_t now, uint64_t seconds, uint32_t nanoseconds) {
+timespec TimeOf(const fuse_setattr_in& in, uint32_t set, uint32_t now, uint64_t seconds,
+                uint32_t nanoseconds) {
   if ((in.valid & set) == 0) return {0, UTIME_OMIT};
   if ((in.valid & now) != 0) return {0, UTIME_NOW};
   return {static_cast<time_t>(seconds), static_cast<long>(nanoseconds)};
@@ -110,8 +113,8 @@ Server::Outcome Server::Setattr(Worker& worker, Request& request) {
   if (int err = inodes_.Pin(request.header().nodeid, inode); err != 0) return request.Error(err);
   const ProcPath path(inode.get());
 
-  // The order matters: a change of owner or size clears set-id bits, which a mode that comes with it
-  // sets again; and both change the times that may come with them.
+  // The order matters: a change of owner or size clears set-id bits, which a mode that comes with
+  // it sets again; and both change the times that may come with them.
   if ((in.valid & (FATTR_UID | FATTR_GID)) != 0) {
     const uid_t uid = (in.valid & FATTR_UID) != 0 ? in.uid : static_cast<uid_t>(-1);
     const gid_t gid = (in.valid & FATTR_GID) != 0 ? in.gid : static_cast<gid_t>(-1);
@@ -120,7 +123,8 @@ Server::Outcome Server::Setattr(Worker& worker, Request& request) {
   }
   if ((in.valid & FATTR_SIZE) != 0) {
     if (in.size > INT64_MAX) return request.Error(EFBIG);
-    if (inode.inode->type != S_IFREG) return request.Error(inode.inode->type == S_IFDIR ? EISDIR : EINVAL);
+    if (inode.inode->type != S_IFREG)
+      return request.Error(inode.inode->type == S_IFDIR ? EISDIR : EINVAL);
     worker.credentials.SetFsetid((in.valid & FATTR_KILL_SUIDGID) == 0);
     auto file = (in.valid & FATTR_FH) != 0 ? handles_.File(in.fh) : nullptr;
     const auto size = static_cast<off_t>(in.size);

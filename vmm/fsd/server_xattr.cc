@@ -1,10 +1,9 @@
-// Extended attributes. Through /proc, because O_PATH descriptors do not take the f*xattr calls and a
-// device must not be opened for them. Which names may be read and set is for the host's kernel to say,
-// with the capabilities that were left to us.
+// Extended attributes. Through /proc, because O_PATH descriptors do not take the f*xattr calls and
+// a device must not be opened for them. Which names may be read and set is for the host's kernel to
+// say, with the capabilities that were left to us.
+#include <linux/limits.h>
 #include <sys/stat.h>
 #include <sys/xattr.h>
-
-#include <linux/limits.h>
 
 #include <cerrno>
 #include <cstring>

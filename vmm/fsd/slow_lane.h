@@ -8,8 +8,8 @@
 
 namespace holt::fsd {
 
-// One thread for what takes the disk's time (fsync, syncfs, large copies), so that a loop that serves
-// thousands of small requests does not stand still behind it.
+// One thread for what takes the disk's time (fsync, syncfs, large copies), so that a loop that
+// serves thousands of small requests does not stand still behind it.
 class SlowLane {
  public:
   SlowLane();
@@ -17,8 +17,8 @@ class SlowLane {
   SlowLane(const SlowLane&) = delete;
   SlowLane& operator=(const SlowLane&) = delete;
 
-  // Jobs run one after the other. Bounded by the callers: a job is a request, and those are as many as
-  // the rings have descriptors.
+  // Jobs run one after the other. Bounded by the callers: a job is a request, and those are as many
+  // as the rings have descriptors.
   void Add(std::function<void()> job);
   // Returns when everything added before has run.
   void Drain();
