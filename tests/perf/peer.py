@@ -10,6 +10,15 @@ import time
 VIRTIOFSD = "/usr/lib/qemu/virtiofsd"
 
 
+def demo_image():
+    """The demo image's root file system as a tar; made if it is not there yet."""
+    if "HOLT_TEST_IMAGES" in os.environ:
+        return os.path.join(os.environ["HOLT_TEST_IMAGES"], "demo.tar")
+    build = os.path.join(os.path.dirname(os.path.abspath(__file__)), "../images/build.sh")
+    made = subprocess.run([build, "demo"], stdout=subprocess.PIPE, check=True)
+    return os.path.join(made.stdout.decode().strip(), "demo.tar")
+
+
 def with_peer_init(build, directory):
     """The guest's initramfs with the peer's init appended as a second archive; returns its path."""
     tree = os.path.join(directory, "extra")
@@ -27,17 +36,20 @@ def with_peer_init(build, directory):
 class Peer:
     """One virtual machine of the peer's. Use as a context manager; `wait()` returns when it powered off."""
 
-    def __init__(self, build, initramfs, rootfs, accel, command="exec true", memory="1024M", cpus=1, idle=False):
+    def __init__(self, build, initramfs, rootfs, accel, command="exec true", memory="1024M", cpus=1, idle=False,
+                 daemon="virtiofsd", daemon_options=()):
         self.directory = tempfile.mkdtemp(prefix="holt-peer-")
         sock = os.path.join(self.directory, "fs.sock")
-        self.fsd = subprocess.Popen(
-            [VIRTIOFSD, f"--socket-path={sock}", "-o", f"source={rootfs}", "-o", "cache=auto", "-o", "xattr",
-             "-o", "sandbox=namespace"],
-            stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+        if daemon == "holt-fsd":
+            serve = [os.path.join(build, "libexec/holt/holt-fsd"), "--socket-path", sock, "--shared-dir", rootfs]
+        else:
+            serve = [VIRTIOFSD, f"--socket-path={sock}", "-o", f"source={rootfs}", "-o", "cache=auto", "-o", "xattr",
+                     "-o", "sandbox=namespace"]
+        self.fsd = subprocess.Popen(serve + list(daemon_options), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
         end = time.monotonic() + 10
         while not os.path.exists(sock):
             if time.monotonic() > end or self.fsd.poll() is not None:
-                raise RuntimeError("virtiofsd did not start")
+                raise RuntimeError(f"{daemon} did not start")
             time.sleep(0.001)
         append = 'console=hvc0 quiet panic=-1 reboot=t rdinit=/peer-init "PERF_COMMAND=%s"' % command
         if idle:

@@ -1,6 +1,6 @@
-// PID 1 of the peer's guest in start.py: what the least that does the same job would be. Mounts the rootfs
-// that Debian's virtiofsd shares, runs PERF_COMMAND in it, and ends the machine by a reset, which is what
-// QEMU's microvm without ACPI understands.
+// PID 1 of the peer's guest in start.py: what the least that does the same job would be. Mounts the
+// rootfs that Debian's virtiofsd shares, runs PERF_COMMAND in it, and ends the machine by a reset,
+// which is what QEMU's microvm without ACPI understands.
 
 #include <sys/mount.h>
 #include <sys/reboot.h>

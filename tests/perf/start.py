@@ -35,13 +35,7 @@ def main():
     parser.add_argument("--json", default=None, help="write the figures here, too")
     options = parser.parse_args()
     build = os.path.abspath(options.build)
-    here = os.path.dirname(os.path.abspath(__file__))
-    image = options.image
-    if image is None and "HOLT_TEST_IMAGES" in os.environ:
-        image = os.path.join(os.environ["HOLT_TEST_IMAGES"], "demo.tar")
-    if image is None:
-        out = subprocess.run([os.path.join(here, "../images/build.sh"), "demo"], stdout=subprocess.PIPE, check=True)
-        image = os.path.join(out.stdout.decode().strip(), "demo.tar")
+    image = options.image or peer.demo_image()
 
     with tempfile.TemporaryDirectory(prefix="holt-perf-") as work:
         rootfs = os.path.join(work, "rootfs")
