@@ -8,7 +8,6 @@
 
 #include <charconv>
 #include <filesystem>
-#include <sstream>
 
 #include "base/file.h"
 #include "guest-agent/cgroup/device_filter.h"
@@ -29,6 +28,16 @@ uint64_t ToNumber(std::string_view text) {
   uint64_t value = 0;
   std::from_chars(text.data(), text.data() + text.size(), value);
   return value;
+}
+
+std::vector<std::string> Words(std::string_view text) {
+  std::vector<std::string> words;
+  while (!text.empty()) {
+    size_t end = std::min(text.find_first_of(" \n"), text.size());
+    if (end > 0) words.emplace_back(text.substr(0, end));
+    text.remove_prefix(std::min(end + 1, text.size()));
+  }
+  return words;
 }
 
 // Calls `visit` with each directory below `path`, the deepest first, then `path` itself.
@@ -61,9 +70,7 @@ std::map<std::string, uint64_t> ParseFlatKeyed(std::string_view text) {
 }
 
 void AddIoStat(std::string_view text, CgroupStats& stats) {
-  std::istringstream words{std::string(text)};
-  std::string word;
-  while (words >> word) {
+  for (const std::string& word : Words(text)) {
     size_t equals = word.find('=');
     if (equals == std::string::npos) continue;
     std::string key = word.substr(0, equals);
@@ -128,6 +135,11 @@ Status Cgroup::Freeze(bool frozen) { return Write("cgroup.freeze", frozen ? "1" 
 
 bool Cgroup::frozen() const { return ReadNumber("cgroup.freeze") == 1; }
 
+bool Cgroup::all_frozen() const {
+  auto text = Read("cgroup.events");
+  return text && ParseFlatKeyed(*text)["frozen"] != 0;
+}
+
 Status Cgroup::KillAll() { return Write("cgroup.kill", "1"); }
 
 Status Cgroup::SignalAll(int signal) {
@@ -152,9 +164,8 @@ Result<std::vector<int>> Cgroup::Processes() const {
         status = std::move(text).error();
       return;
     }
-    std::istringstream lines(*text);
-    for (int pid; lines >> pid;)
-      if (pid > 0) pids.push_back(pid);
+    for (const std::string& line : Words(*text))
+      if (uint64_t pid = ToNumber(line); pid > 0) pids.push_back(static_cast<int>(pid));
   });
   TRY(status);
   return pids;
@@ -203,9 +214,12 @@ Status Cgroup::Remove() {
 
 Status DelegateControllers(const std::string& path) {
   TRY_ASSIGN(std::string controllers, base::ReadFile(path + "/cgroup.controllers", 4096));
-  std::istringstream names(controllers);
+  std::vector<std::string> names = Words(controllers);
+  std::string all;
+  for (const std::string& name : names) all += (all.empty() ? "+" : " +") + name;
+  if (all.empty() || base::WriteFile(path + "/cgroup.subtree_control", all)) return {};
   // One by one: the kernel takes none of a list in which one fails.
-  for (std::string name; names >> name;)
+  for (const std::string& name : names)
     TRY(base::WriteFile(path + "/cgroup.subtree_control", "+" + name));
   return {};
 }

@@ -55,7 +55,9 @@ class Cgroup {
   base::Status Apply(const oci::Resources& resources, bool devices);
 
   base::Status Freeze(bool frozen);
+  // Whether that was asked for, and whether every process is.
   bool frozen() const;
+  bool all_frozen() const;
   // SIGKILL to every process of it and below, atomically.
   base::Status KillAll();
   // Any other signal: frozen while it is sent, so that none escapes by forking.

@@ -38,13 +38,13 @@ constexpr uint32_t kBlock = BPF_DEVCG_DEV_BLOCK;
 const Rule kAlwaysAllowed[] = {
     {true, kChar, std::nullopt, std::nullopt, BPF_DEVCG_ACC_MKNOD},
     {true, kBlock, std::nullopt, std::nullopt, BPF_DEVCG_ACC_MKNOD},
-    {true, kChar, 1, 3, kAllAccess},             // null
-    {true, kChar, 1, 5, kAllAccess},             // zero
-    {true, kChar, 1, 7, kAllAccess},             // full
-    {true, kChar, 1, 8, kAllAccess},             // random
-    {true, kChar, 1, 9, kAllAccess},             // urandom
-    {true, kChar, 5, 0, kAllAccess},             // tty
-    {true, kChar, 5, 2, kAllAccess},             // ptmx
+    {true, kChar, 1, 3, kAllAccess},               // null
+    {true, kChar, 1, 5, kAllAccess},               // zero
+    {true, kChar, 1, 7, kAllAccess},               // full
+    {true, kChar, 1, 8, kAllAccess},               // random
+    {true, kChar, 1, 9, kAllAccess},               // urandom
+    {true, kChar, 5, 0, kAllAccess},               // tty
+    {true, kChar, 5, 2, kAllAccess},               // ptmx
     {true, kChar, 136, std::nullopt, kAllAccess},  // pts
 };
 
@@ -57,9 +57,7 @@ uint32_t AccessBits(const std::string& access) {
   if (access.empty()) return kAllAccess;
   uint32_t bits = 0;
   for (char c : access)
-    bits |= c == 'r'   ? BPF_DEVCG_ACC_READ
-            : c == 'w' ? BPF_DEVCG_ACC_WRITE
-                       : BPF_DEVCG_ACC_MKNOD;
+    bits |= c == 'r' ? BPF_DEVCG_ACC_READ : c == 'w' ? BPF_DEVCG_ACC_WRITE : BPF_DEVCG_ACC_MKNOD;
   return bits;
 }
 
@@ -113,8 +111,8 @@ void EmitReturn(std::vector<bpf_insn>& out, bool allow) {
   out.push_back(Insn(BPF_JMP | BPF_EXIT, 0, 0, 0, 0));
 }
 
-// Answers if the rule speaks about the access, else falls through to the next. An allowing rule must
-// cover all of the access, a denying one only touch it.
+// Answers if the rule speaks about the access, else falls through to the next. An allowing rule
+// must cover all of the access, a denying one only touch it.
 void EmitRule(std::vector<bpf_insn>& out, const Rule& rule) {
   std::vector<size_t> to_next;
   auto next_unless_equal = [&](uint8_t reg, uint32_t value) {
@@ -164,7 +162,8 @@ Status AttachDeviceProgram(int cgroup, const std::vector<bpf_insn>& program) {
   bpf_attr load{};
   load.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE;
   load.insn_cnt = static_cast<uint32_t>(program.size());
-  load.insns = reinterpret_cast<uint64_t>(program.data());  // SAFETY: an address, as bpf(2) takes it
+  load.insns =
+      reinterpret_cast<uint64_t>(program.data());  // SAFETY: an address, as bpf(2) takes it
   load.license = reinterpret_cast<uint64_t>(kLicense);
   UniqueFd loaded(Bpf(BPF_PROG_LOAD, &load));
   if (!loaded) return HOLT_ERRNO("linux.resources.devices: load the BPF program");

@@ -7,13 +7,13 @@
 #include "base/result.h"
 #include "oci/runtime_spec.h"
 
-// linux.resources.devices in cgroup v2: a BPF program that the kernel asks at every open and mknod of
-// a device node.
+// linux.resources.devices in cgroup v2: a BPF program that the kernel asks at every open and mknod
+// of a device node.
 namespace holt::guest_agent {
 
-// The program for these rules. Denied unless a rule allows; the last rule that speaks about a device
-// decides; what every container may use (null, zero, full, random, urandom, tty, ptmx, pts, and mknod
-// of any number) is allowed last, as other runtimes do.
+// The program for these rules. Denied unless a rule allows; the last rule that speaks about a
+// device decides; what every container may use (null, zero, full, random, urandom, tty, ptmx, pts,
+// and mknod of any number) is allowed last, as other runtimes do.
 base::Result<std::vector<bpf_insn>> DeviceProgram(const std::vector<oci::DeviceRule>& rules);
 
 // Loads it and attaches it to the cgroup directory `cgroup` in place of one attached before.

@@ -12,7 +12,8 @@ using base::Status;
 class Writes {
  public:
   void Add(std::string file, std::string value, std::string_view property) {
-    list_.push_back({std::move(file), std::move(value), "linux.resources." + std::string(property)});
+    list_.push_back(
+        {std::move(file), std::move(value), "linux.resources." + std::string(property)});
   }
   std::vector<CgroupWrite> Take() { return std::move(list_); }
 
@@ -38,7 +39,8 @@ Status AddMemory(const oci::MemoryResources& memory, Writes& out) {
     }
     if (*memory.swap != 0) out.Add("memory.swap.max", LimitText(swap), "memory.swap");
   }
-  if (memory.limit.value_or(0) != 0) out.Add("memory.max", LimitText(*memory.limit), "memory.limit");
+  if (memory.limit.value_or(0) != 0)
+    out.Add("memory.max", LimitText(*memory.limit), "memory.limit");
   if (memory.reservation.value_or(0) != 0)
     out.Add("memory.low", LimitText(*memory.reservation), "memory.reservation");
   return {};
@@ -76,9 +78,10 @@ void AddBlockIo(const oci::BlockIoResources& io, Writes& out) {
   for (size_t i = 0; i < io.weight_device.size(); ++i) {
     const oci::WeightDevice& device = io.weight_device[i];
     if (device.weight.value_or(0) != 0)
-      out.Add("io.weight",
-              fmt::format("{}:{} {}", device.major, device.minor, IoWeightFromBlkio(*device.weight)),
-              fmt::format("blockIO.weightDevice[{}]", i));
+      out.Add(
+          "io.weight",
+          fmt::format("{}:{} {}", device.major, device.minor, IoWeightFromBlkio(*device.weight)),
+          fmt::format("blockIO.weightDevice[{}]", i));
   }
   AddThrottle(io.throttle_read_bps, "rbps", "throttleReadBpsDevice", out);
   AddThrottle(io.throttle_write_bps, "wbps", "throttleWriteBpsDevice", out);
@@ -104,7 +107,8 @@ base::Result<std::vector<CgroupWrite>> CgroupWrites(const oci::Resources& resour
   if (resources.cpu) AddCpu(*resources.cpu, out);
   if (resources.pids && resources.pids->limit)
     // 0 has always meant no limit to engines; a cgroup that takes no process could not start.
-    out.Add("pids.max", *resources.pids->limit <= 0 ? "max" : std::to_string(*resources.pids->limit),
+    out.Add("pids.max",
+            *resources.pids->limit <= 0 ? "max" : std::to_string(*resources.pids->limit),
             "pids.limit");
   if (resources.block_io) AddBlockIo(*resources.block_io, out);
   for (size_t i = 0; i < resources.hugepage_limits.size(); ++i) {

@@ -10,13 +10,14 @@ namespace holt::guest_agent {
 
 // One write to a file of a container's cgroup v2 directory.
 struct CgroupWrite {
-  std::string file;      // "memory.max"
+  std::string file;  // "memory.max"
   std::string value;
   std::string property;  // what asked for it, for the error: "linux.resources.memory.limit"
   bool operator==(const CgroupWrite&) const = default;
 };
 
-// linux.resources without `devices` as writes, in an order that works; `unified` comes last and wins.
+// linux.resources without `devices` as writes, in an order that works; `unified` comes last and
+// wins.
 base::Result<std::vector<CgroupWrite>> CgroupWrites(const oci::Resources& resources);
 
 // cgroup v1 cpu.shares (2 to 262144) as v2 cpu.weight (1 to 10000), so that both ends and the

@@ -6,8 +6,9 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 
-// The SOCK_SEQPACKET pair between the agent and a child that becomes a container's process. The child
-// reports; the agent says "go" once. It is CLOEXEC: its end tells the agent that exec succeeded.
+// The SOCK_SEQPACKET pair between the agent and a child that becomes a container's process. The
+// child reports; the agent says "go" once. It is CLOEXEC: its end tells the agent that exec
+// succeeded.
 namespace holt::guest_agent {
 
 enum class ChannelKind : uint32_t {

@@ -31,13 +31,16 @@ using base::Result;
 using base::Status;
 using base::UniqueFd;
 
-// Closes all descriptors but those of the plan, before any code of the container can see this process.
+// Closes all descriptors but those of the plan, before any code of the container can see this
+// process.
 void CloseOthers(const ChildPlan& plan) {
   std::vector<int> keep = {plan.channel, plan.share, plan.cgroup, plan.container_pidfd};
   keep.insert(keep.end(), std::begin(plan.standard), std::end(plan.standard));
   std::erase_if(keep, [](int fd) { return fd < 0; });
   std::sort(keep.begin(), keep.end());
-  unsigned first = 0;
+  // 0 to 2 are replaced by the process's own; until then they keep others from taking their
+  // numbers.
+  unsigned first = 3;
   for (int fd : keep) {
     unsigned number = static_cast<unsigned>(fd);
     if (number > first) syscall(SYS_close_range, first, number - 1, 0);
@@ -53,8 +56,8 @@ void ResetSignals() {
   sigprocmask(SIG_SETMASK, &none, nullptr);
 }
 
-// The agent's own /proc and /dev, opened while they are still what "/" means. Writes to /proc that are
-// meant for the kernel go through this one: the container's could be made to lead elsewhere.
+// The agent's own /proc and /dev, opened while they are still what "/" means. Writes to /proc that
+// are meant for the kernel go through this one: the container's could be made to lead elsewhere.
 struct Trusted {
   UniqueFd proc;
   UniqueFd dev;
@@ -66,10 +69,10 @@ Result<Trusted> OpenTrusted() {
   return trusted;
 }
 
+// The agent itself is never a victim; its forks are not to inherit that.
 Status SetOomScore(int proc, const oci::Process& process) {
-  if (!process.oom_score_adj) return {};
   TRY_ASSIGN(UniqueFd file, base::OpenAt(proc, "self/oom_score_adj", O_WRONLY));
-  TRY_CONTEXT(base::WriteFd(file.get(), std::to_string(*process.oom_score_adj)),
+  TRY_CONTEXT(base::WriteFd(file.get(), std::to_string(process.oom_score_adj.value_or(0))),
               "process.oomScoreAdj");
   return {};
 }
@@ -157,8 +160,8 @@ Result<Prepared> Prepare(const ChildPlan& plan) {
   prepared.capabilities = ResolveCapabilities(process.capabilities);
   for (const std::string& name : prepared.capabilities.unknown)
     SendMessage(plan.channel,
-                ChannelMessage::Make(ChannelKind::kWarning,
-                                     "process.capabilities: " + name + " is unknown here, ignored"));
+                ChannelMessage::Make(ChannelKind::kWarning, "process.capabilities: " + name +
+                                                                " is unknown here, ignored"));
   if (plan.config->linux_ && plan.config->linux_->seccomp) {
     TRY_ASSIGN(prepared.seccomp, CompileSeccomp(*plan.config->linux_->seccomp));
   }
@@ -199,8 +202,8 @@ base::Error Run(const ChildPlan& plan) {
   SendMessage(plan.channel, ChannelMessage::Make(ChannelKind::kReady));
   if (!AwaitGo(plan.channel)) _exit(0);
   if (!plan.is_exec() && plan.config->hooks) {
-    auto hooks = RunHooks(plan.config->hooks->start_container, "hooks.startContainer",
-                          StateForHooks(plan));
+    auto hooks =
+        RunHooks(plan.config->hooks->start_container, "hooks.startContainer", StateForHooks(plan));
     if (!hooks) return std::move(hooks).error();
   }
   return FinishAndExec(*plan.process,

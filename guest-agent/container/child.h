@@ -6,8 +6,9 @@
 
 namespace holt::guest_agent {
 
-// What a forked child needs to become a process of a container. Descriptors are the agent's, inherited
-// by the fork; every other one is closed first of all, so that nothing in the container can reach it.
+// What a forked child needs to become a process of a container. Descriptors are the agent's,
+// inherited by the fork; every other one is closed first of all, so that nothing in the container
+// can reach it.
 struct ChildPlan {
   const oci::Config* config = nullptr;
   const oci::Process* process = nullptr;  // of the container, or of the exec
@@ -27,8 +28,8 @@ struct ChildPlan {
   bool is_exec() const { return container_pidfd >= 0; }
 };
 
-// Sets the process up, reports over the channel, waits for go, executes. Never returns. It allocates
-// freely: the agent has one thread, so a fork of it is a whole process (docs/adr/0041).
+// Sets the process up, reports over the channel, waits for go, executes. Never returns. It
+// allocates freely: the agent has one thread, so a fork of it is a whole process (docs/adr/0041).
 [[noreturn]] void RunChild(const ChildPlan& plan);
 
 }  // namespace holt::guest_agent

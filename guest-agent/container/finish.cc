@@ -1,8 +1,8 @@
 #include "guest-agent/container/finish.h"
 
 #include <fcntl.h>
-#include <linux/close_range.h>
 #include <limits.h>
+#include <linux/close_range.h>
 #include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
@@ -39,7 +39,8 @@ Status LoadFilters(const std::optional<SeccompProgram>& seccomp) {
   if (int err = LoadSeccomp(VsockFilter()); err != 0)
     return base::ErrnoError(err, "load the vsock filter");
   if (!seccomp) return {};
-  if (int err = LoadSeccomp(*seccomp); err != 0) return base::ErrnoError(err, "linux.seccomp: load");
+  if (int err = LoadSeccomp(*seccomp); err != 0)
+    return base::ErrnoError(err, "linux.seccomp: load");
   return {};
 }
 

@@ -20,8 +20,8 @@ struct Prepared {
   std::vector<std::string> environment;
 };
 
-// The last steps in a set-up container: limits, privileges, directory, filters, execve. Returns only an
-// error.
+// The last steps in a set-up container: limits, privileges, directory, filters, execve. Returns
+// only an error.
 base::Error FinishAndExec(const oci::Process& process,
                           const std::optional<oci::Personality>& personality,
                           const Prepared& prepared);

@@ -48,7 +48,8 @@ Result<Launched> Launch(const ChildPlan& plan, int fallback_cgroup) {
   }
   int pidfd = -1;
   long pid = Clone(flags, plan.cgroup, &pidfd);
-  if (pid < 0 && errno == EBUSY && fallback_cgroup >= 0) pid = Clone(flags, fallback_cgroup, &pidfd);
+  if (pid < 0 && errno == EBUSY && fallback_cgroup >= 0)
+    pid = Clone(flags, fallback_cgroup, &pidfd);
   int err = errno;
   if (pid == 0) RunChild(plan);
   if (plan.is_exec()) HOLT_CHECK(setns(self.get(), CLONE_NEWPID) == 0);

@@ -13,9 +13,9 @@ struct Launched {
   base::UniqueFd pidfd;
 };
 
-// Forks the child that RunChild(plan) runs in: straight into the cgroup `plan.cgroup` (or, if a program
-// of the container made that an inner node, the one of the container's first process, `fallback_cgroup`)
-// and into new namespaces, or, for an exec, into the container's pid namespace.
+// Forks the child that RunChild(plan) runs in: straight into the cgroup `plan.cgroup` (or, if a
+// program of the container made that an inner node, the one of the container's first process,
+// `fallback_cgroup`) and into new namespaces, or, for an exec, into the container's pid namespace.
 base::Result<Launched> Launch(const ChildPlan& plan, int fallback_cgroup = -1);
 
 }  // namespace holt::guest_agent

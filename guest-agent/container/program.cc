@@ -11,7 +11,8 @@ using base::Code;
 using base::Result;
 
 // What a shell uses when PATH is not set.
-constexpr std::string_view kDefaultPath = "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
+constexpr std::string_view kDefaultPath =
+    "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin";
 
 // 0, or why the file cannot be executed.
 int Executable(const std::string& path) {
@@ -27,17 +28,24 @@ int Executable(const std::string& path) {
 base::Error ExecError(int err, const std::string& name) {
   auto text = [&](std::string_view cause) { return fmt::format("exec: \"{}\": {}", name, cause); };
   switch (err) {
-    case ENOENT: return {Code::kNotFound, text("no such file or directory"), err};
-    case ENOTDIR: return {Code::kNotFound, text("not a directory"), err};
+    case ENOENT:
+      return {Code::kNotFound, text("no such file or directory"), err};
+    case ENOTDIR:
+      return {Code::kNotFound, text("not a directory"), err};
     case EACCES:
-    case EPERM: return {Code::kPermissionDenied, text("permission denied"), err};
-    case EISDIR: return {Code::kPermissionDenied, text("is a directory"), err};
-    case ENOEXEC: return {Code::kPermissionDenied, text("exec format error"), err};
-    default: return base::ErrnoError(err, fmt::format("exec: \"{}\"", name));
+    case EPERM:
+      return {Code::kPermissionDenied, text("permission denied"), err};
+    case EISDIR:
+      return {Code::kPermissionDenied, text("is a directory"), err};
+    case ENOEXEC:
+      return {Code::kPermissionDenied, text("exec format error"), err};
+    default:
+      return base::ErrnoError(err, fmt::format("exec: \"{}\"", name));
   }
 }
 
-Result<std::string> FindProgram(const std::string& name, const std::vector<std::string>& environment) {
+Result<std::string> FindProgram(const std::string& name,
+                                const std::vector<std::string>& environment) {
   if (name.find('/') != std::string::npos) {
     if (int err = Executable(name); err != 0) return ExecError(err, name);
     return name;

@@ -53,15 +53,24 @@ struct Architecture {
   uint32_t token;
 };
 constexpr Architecture kArchitectures[] = {
-    {"SCMP_ARCH_X86", SCMP_ARCH_X86},           {"SCMP_ARCH_X86_64", SCMP_ARCH_X86_64},
-    {"SCMP_ARCH_X32", SCMP_ARCH_X32},           {"SCMP_ARCH_ARM", SCMP_ARCH_ARM},
-    {"SCMP_ARCH_AARCH64", SCMP_ARCH_AARCH64},   {"SCMP_ARCH_MIPS", SCMP_ARCH_MIPS},
-    {"SCMP_ARCH_MIPS64", SCMP_ARCH_MIPS64},     {"SCMP_ARCH_MIPS64N32", SCMP_ARCH_MIPS64N32},
-    {"SCMP_ARCH_MIPSEL", SCMP_ARCH_MIPSEL},     {"SCMP_ARCH_MIPSEL64", SCMP_ARCH_MIPSEL64},
-    {"SCMP_ARCH_MIPSEL64N32", SCMP_ARCH_MIPSEL64N32}, {"SCMP_ARCH_PPC", SCMP_ARCH_PPC},
-    {"SCMP_ARCH_PPC64", SCMP_ARCH_PPC64},       {"SCMP_ARCH_PPC64LE", SCMP_ARCH_PPC64LE},
-    {"SCMP_ARCH_S390", SCMP_ARCH_S390},         {"SCMP_ARCH_S390X", SCMP_ARCH_S390X},
-    {"SCMP_ARCH_PARISC", SCMP_ARCH_PARISC},     {"SCMP_ARCH_PARISC64", SCMP_ARCH_PARISC64},
+    {"SCMP_ARCH_X86", SCMP_ARCH_X86},
+    {"SCMP_ARCH_X86_64", SCMP_ARCH_X86_64},
+    {"SCMP_ARCH_X32", SCMP_ARCH_X32},
+    {"SCMP_ARCH_ARM", SCMP_ARCH_ARM},
+    {"SCMP_ARCH_AARCH64", SCMP_ARCH_AARCH64},
+    {"SCMP_ARCH_MIPS", SCMP_ARCH_MIPS},
+    {"SCMP_ARCH_MIPS64", SCMP_ARCH_MIPS64},
+    {"SCMP_ARCH_MIPS64N32", SCMP_ARCH_MIPS64N32},
+    {"SCMP_ARCH_MIPSEL", SCMP_ARCH_MIPSEL},
+    {"SCMP_ARCH_MIPSEL64", SCMP_ARCH_MIPSEL64},
+    {"SCMP_ARCH_MIPSEL64N32", SCMP_ARCH_MIPSEL64N32},
+    {"SCMP_ARCH_PPC", SCMP_ARCH_PPC},
+    {"SCMP_ARCH_PPC64", SCMP_ARCH_PPC64},
+    {"SCMP_ARCH_PPC64LE", SCMP_ARCH_PPC64LE},
+    {"SCMP_ARCH_S390", SCMP_ARCH_S390},
+    {"SCMP_ARCH_S390X", SCMP_ARCH_S390X},
+    {"SCMP_ARCH_PARISC", SCMP_ARCH_PARISC},
+    {"SCMP_ARCH_PARISC64", SCMP_ARCH_PARISC64},
     {"SCMP_ARCH_RISCV64", SCMP_ARCH_RISCV64},
 };
 
@@ -88,7 +97,8 @@ Status AddRule(scmp_filter_ctx context, uint32_t action, int number,
   return {};
 }
 
-Status AddSyscall(scmp_filter_ctx context, const oci::SeccompSyscall& rule, uint32_t default_action) {
+Status AddSyscall(scmp_filter_ctx context, const oci::SeccompSyscall& rule,
+                  uint32_t default_action) {
   TRY_ASSIGN(uint32_t action, Action(rule.action, rule.errno_ret));
   if (action == default_action) return {};
   std::vector<scmp_arg_cmp> args;
@@ -130,8 +140,8 @@ Result<std::vector<sock_filter>> Export(scmp_filter_ctx context) {
   TRY_ASSIGN(std::string bytes, base::ReadFd(file.get(), 4096 * sizeof(sock_filter) * 8));
   std::vector<sock_filter> out(bytes.size() / sizeof(sock_filter));
   if (out.size() > BPF_MAXINSNS)
-    return MakeError(Code::kResourceExhausted, "linux.seccomp: the filter has more than {} instructions",
-                     BPF_MAXINSNS);
+    return MakeError(Code::kResourceExhausted,
+                     "linux.seccomp: the filter has more than {} instructions", BPF_MAXINSNS);
   bytes.copy(reinterpret_cast<char*>(out.data()), out.size() * sizeof(sock_filter));  // SAFETY: POD
   return out;
 }

@@ -23,9 +23,9 @@ base::Result<SeccompProgram> CompileSeccomp(const oci::Seccomp& seccomp);
 // Returns 0 or an errno value.
 int LoadSeccomp(const SeccompProgram& program);
 
-// The filter every container gets besides its own: socket(AF_VSOCK) is refused, so that its programs
-// do not reach the host's end of the agent's channels. The peers check who calls as well: this is the
-// outer of two walls, since 32-bit socketcall(2) and io_uring are not seen by it.
+// The filter every container gets besides its own: socket(AF_VSOCK) is refused, so that its
+// programs do not reach the host's end of the agent's channels. The peers check who calls as well:
+// this is the outer of two walls, since 32-bit socketcall(2) and io_uring are not seen by it.
 SeccompProgram VsockFilter();
 
 }  // namespace holt::guest_agent

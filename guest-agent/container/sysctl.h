@@ -11,8 +11,8 @@ namespace holt::guest_agent {
 // separator comes first is the separator, the other one stands for itself.
 std::string SysctlPath(const std::string& name);
 
-// Writes each below `proc`, a descriptor of the agent's own procfs; values land in the namespaces of
-// the calling process.
+// Writes each below `proc`, a descriptor of the agent's own procfs; values land in the namespaces
+// of the calling process.
 base::Status WriteSysctls(int proc, const std::map<std::string, std::string>& values);
 
 }  // namespace holt::guest_agent

@@ -52,7 +52,8 @@ Result<uint32_t> ResolveGroup(std::string_view name, const std::vector<GroupEntr
     if (entry.name == name) return entry.gid;
   if (auto id = ToId(name)) return *id;
   return MakeError(Code::kInvalidArgument,
-                   "process.user: unable to find group {}: no matching entries in group file", name);
+                   "process.user: unable to find group {}: no matching entries in group file",
+                   name);
 }
 
 }  // namespace
@@ -64,8 +65,7 @@ std::vector<PasswdEntry> ParsePasswd(std::string_view text) {
     if (fields.size() < 6 || fields[0].empty() || line.starts_with('#')) continue;
     auto uid = ToId(fields[2]);
     auto gid = ToId(fields[3]);
-    if (uid && gid)
-      entries.push_back({std::string(fields[0]), *uid, *gid, std::string(fields[5])});
+    if (uid && gid) entries.push_back({std::string(fields[0]), *uid, *gid, std::string(fields[5])});
   }
   return entries;
 }

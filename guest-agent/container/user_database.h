@@ -36,10 +36,12 @@ struct ResolvedUser {
   std::string home;              // "/" when unknown
 };
 
-// `user.username`, when set, is what images and people write ("name", "uid", "name:group", "uid:gid")
-// and wins over the numbers: the group of a name is its passwd entry's, its supplementary groups come
-// from /etc/group unless a group is given; a number needs no entry. Without it the numbers are it.
-base::Result<ResolvedUser> ResolveUser(const oci::User& user, const std::vector<PasswdEntry>& passwd,
+// `user.username`, when set, is what images and people write ("name", "uid", "name:group",
+// "uid:gid") and wins over the numbers: the group of a name is its passwd entry's, its
+// supplementary groups come from /etc/group unless a group is given; a number needs no entry.
+// Without it the numbers are it.
+base::Result<ResolvedUser> ResolveUser(const oci::User& user,
+                                       const std::vector<PasswdEntry>& passwd,
                                        const std::vector<GroupEntry>& group);
 
 // The same with the files below `root`; files that do not exist are empty.

@@ -37,8 +37,8 @@ struct DefaultLink {
   const char* target;
 };
 constexpr DefaultLink kDefaultLinks[] = {
-    {"/dev/fd", "/proc/self/fd"},         {"/dev/stdin", "/proc/self/fd/0"},
-    {"/dev/stdout", "/proc/self/fd/1"},   {"/dev/stderr", "/proc/self/fd/2"},
+    {"/dev/fd", "/proc/self/fd"},       {"/dev/stdin", "/proc/self/fd/0"},
+    {"/dev/stdout", "/proc/self/fd/1"}, {"/dev/stderr", "/proc/self/fd/2"},
     {"/dev/ptmx", "pts/ptmx"},
 };
 
@@ -46,8 +46,8 @@ mode_t TypeBits(const std::string& type) {
   return type == "b" ? S_IFBLK : type == "p" ? S_IFIFO : S_IFCHR;
 }
 
-// Makes the node at `path`; one that is there with the same type and number is kept, other files give
-// way to it.
+// Makes the node at `path`; one that is there with the same type and number is kept, other files
+// give way to it.
 Status MakeNode(int root, const oci::Device& device) {
   TRY_ASSIGN(auto split, SplitLast(device.path));
   TRY_ASSIGN(UniqueFd parent, MakeDirsInRoot(root, split.first));
@@ -61,9 +61,10 @@ Status MakeNode(int root, const oci::Device& device) {
     struct stat st {};
     if (fstatat(parent.get(), name, &st, AT_SYMLINK_NOFOLLOW) != 0)
       return HOLT_ERRNO("stat {}", device.path);
-    bool same = (st.st_mode & S_IFMT) == (mode & S_IFMT) && (device.type == "p" || st.st_rdev == number);
-    if (!same && (unlinkat(parent.get(), name, 0) != 0 ||
-                  mknodat(parent.get(), name, mode, number) != 0))
+    bool same =
+        (st.st_mode & S_IFMT) == (mode & S_IFMT) && (device.type == "p" || st.st_rdev == number);
+    if (!same &&
+        (unlinkat(parent.get(), name, 0) != 0 || mknodat(parent.get(), name, mode, number) != 0))
       return HOLT_ERRNO("replace {}", device.path);
   }
   // mknod obeys the umask, the configuration does not.

@@ -64,7 +64,8 @@ Result<UniqueFd> NewFilesystem(const FilesystemOptions& options) {
     return HOLT_ERRNO("file system {}", options.type);
   }
   TRY_CONTEXT(Configure(context.get(), options), options.type);
-  UniqueFd mount(fsmount(context.get(), FSMOUNT_CLOEXEC, static_cast<unsigned>(options.attributes)));
+  UniqueFd mount(
+      fsmount(context.get(), FSMOUNT_CLOEXEC, static_cast<unsigned>(options.attributes)));
   if (!mount) return ContextError(errno, context.get(), options.type + ": fsmount");
   return mount;
 }

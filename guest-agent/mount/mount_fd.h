@@ -7,16 +7,17 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 
-// Mounts as descriptors (fsopen(2), open_tree(2), move_mount(2)): made detached, changed, and attached
-// to a descriptor, so that no path can be swapped for a symlink between a check and its use.
+// Mounts as descriptors (fsopen(2), open_tree(2), move_mount(2)): made detached, changed, and
+// attached to a descriptor, so that no path can be swapped for a symlink between a check and its
+// use.
 namespace holt::guest_agent {
 
 struct FilesystemOptions {
   std::string type;
-  std::string source;                     // empty: none
-  std::vector<std::string> flags;         // "sync"
-  std::vector<std::string> data;          // "size=64m" or "noauto"
-  uint64_t attributes = 0;                // MOUNT_ATTR_*
+  std::string source;              // empty: none
+  std::vector<std::string> flags;  // "sync"
+  std::vector<std::string> data;   // "size=64m" or "noauto"
+  uint64_t attributes = 0;         // MOUNT_ATTR_*
 };
 // A new, detached mount. What the file system says about a bad parameter is in the error.
 base::Result<base::UniqueFd> NewFilesystem(const FilesystemOptions& options);

@@ -149,8 +149,8 @@ unsigned long PropagationFlags(const std::string& name) {
 }  // namespace
 
 bool MayCoverProc(const std::string& destination) {
-  static constexpr std::string_view kFigures[] = {
-      "cpuinfo", "diskstats", "loadavg", "meminfo", "slabinfo", "stat", "swaps", "uptime"};
+  static constexpr std::string_view kFigures[] = {"cpuinfo",  "diskstats", "loadavg", "meminfo",
+                                                  "slabinfo", "stat",      "swaps",   "uptime"};
   std::vector<std::string> components = PathComponents(destination);
   if (components.size() == 2 && components[0] == "proc")
     return std::find(std::begin(kFigures), std::end(kFigures), components[1]) != std::end(kFigures);
