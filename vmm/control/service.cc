@@ -2,6 +2,7 @@
 
 #include "base/log.h"
 #include "vmm/control/spec.h"
+#include "vmm/cpu/kvm_machine.h"
 #include "vmm/cpu/software_machine.h"
 #include "vmm/jail/privileges.h"
 #include "vmm/jail/seccomp.h"
@@ -92,13 +93,14 @@ Result<Machine*> VmmService::GetMachine() {
 Status VmmService::Create(const v1::VmSpec& spec) {
   if (machine_) return MakeError(Code::kAlreadyExists, "the machine is created already");
   TRY_ASSIGN_CONTEXT(MachineSpec machine_spec, TakeMachineSpec(spec), "machine");
-  if (spec.accel() != v1::ACCEL_SOFTWARE)
-    return MakeError(Code::kUnsupported, "accel kvm: this build has no KVM back end; use --accel software");
+  const bool kvm = spec.accel() == v1::ACCEL_KVM;
   auto on_exit = [this](MachineExit exit) { OnExit(std::move(exit)); };
-  TRY_ASSIGN(std::unique_ptr<Machine> machine, SoftwareMachine::Create(loop_, std::move(machine_spec), on_exit));
+  TRY_ASSIGN(std::unique_ptr<Machine> machine,
+             kvm ? KvmMachine::Create(loop_, std::move(machine_spec), on_exit)
+                 : SoftwareMachine::Create(loop_, std::move(machine_spec), on_exit));
   // Every thread exists now, and no guest code has run.
   TRY(CheckUnprivileged());
-  TRY(InstallSeccomp(SeccompPolicy::kSoftware));
+  TRY(InstallSeccomp(kvm ? SeccompPolicy::kKvm : SeccompPolicy::kSoftware));
   machine_ = std::move(machine);
   return {};
 }

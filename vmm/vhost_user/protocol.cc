@@ -73,7 +73,7 @@ Result<size_t> Receive(int socket, void* data, size_t size, std::vector<base::Un
   }
   if ((header.msg_flags & MSG_CTRUNC) != 0 || fds.size() > kMaxFds)
     return MakeError(Code::kInvalidArgument, "vhost-user: more than {} descriptors in a message", kMaxFds);
-  if (n == 0) return MakeError(Code::kUnavailable, "vhost-user: the front end closed the connection");
+  if (n == 0) return MakeError(Code::kUnavailable, "vhost-user: the other end closed the connection");
   return static_cast<size_t>(n);
 }
 
