@@ -86,7 +86,8 @@ class AgentLink::Dial : public std::enable_shared_from_this<AgentLink::Dial> {
     Unwatch();
     if (!greeting_.empty()) {
       // A few bytes into an empty socket buffer: they fit.
-      if (auto status = base::WriteFd(socket_.get(), greeting_); !status) return Finish(status.error());
+      if (auto status = base::WriteFd(socket_.get(), greeting_); !status)
+        return Finish(status.error());
     }
     Finish(std::move(socket_));
   }
@@ -124,8 +125,8 @@ class AgentLink::Dial : public std::enable_shared_from_this<AgentLink::Dial> {
 };
 
 base::Result<std::unique_ptr<AgentLink>> AgentLink::Create(base::EventLoop& loop,
-                                                           const std::string& directory, uid_t owner,
-                                                           Handlers handlers) {
+                                                           const std::string& directory,
+                                                           uid_t owner, Handlers handlers) {
   std::unique_ptr<AgentLink> link(new AgentLink(loop, directory, std::move(handlers)));
   if (mkdir(directory.c_str(), 0700) != 0) return HOLT_ERRNO("mkdir {}", directory);
   TRY_ASSIGN(link->directory_fd_, base::Open(directory, O_PATH | O_DIRECTORY));
@@ -198,10 +199,11 @@ void AgentLink::Connect(uint32_t port, std::string greeting,
                         std::function<void(base::Result<UniqueFd>)> done) {
   std::erase_if(dials_, [](const auto& dial) { return dial->finished(); });
   std::weak_ptr<bool> alive = alive_;
-  auto dial = std::make_shared<Dial>(loop_, port, std::move(greeting),
-                                     [alive, done = std::move(done)](base::Result<UniqueFd> result) {
-                                       if (!alive.expired()) done(std::move(result));
-                                     });
+  auto dial =
+      std::make_shared<Dial>(loop_, port, std::move(greeting),
+                             [alive, done = std::move(done)](base::Result<UniqueFd> result) {
+                               if (!alive.expired()) done(std::move(result));
+                             });
   dials_.push_back(dial);
   dial->Start(path_ + "/" + kSocketName);
 }
@@ -210,10 +212,11 @@ void AgentLink::OpenStream(std::function<void(base::Result<Stream>)> done) {
   uint64_t id = next_stream_++;
   std::string greeting(sizeof id, '\0');
   std::memcpy(greeting.data(), &id, sizeof id);  // little-endian, as x86-64 and aarch64 are
-  Connect(kStreamPort, std::move(greeting), [id, done = std::move(done)](base::Result<UniqueFd> fd) {
-    if (!fd) return done(std::move(fd).error());
-    done(Stream{id, std::move(*fd)});
-  });
+  Connect(kStreamPort, std::move(greeting),
+          [id, done = std::move(done)](base::Result<UniqueFd> fd) {
+            if (!fd) return done(std::move(fd).error());
+            done(Stream{id, std::move(*fd)});
+          });
 }
 
 }  // namespace holt::shim

@@ -13,14 +13,14 @@
 
 namespace holt::shim {
 
-// The ways to the guest over vsock, as the Unix sockets that holt-vmm serves: the ready connection that
-// the agent makes, its RPC, and raw streams.
+// The ways to the guest over vsock, as the Unix sockets that holt-vmm serves: the ready connection
+// that the agent makes, its RPC, and raw streams.
 class AgentLink {
  public:
   // What the agent says first on its ready connection.
   struct Ready {
     std::string version;
-    int64_t boot_us = 0;   // since the guest's kernel started
+    int64_t boot_us = 0;  // since the guest's kernel started
   };
   struct Handlers {
     // Once: the agent is up and its RPC is connected; an error is its own report of a failed boot.

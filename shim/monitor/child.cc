@@ -80,7 +80,12 @@ void Child::ReadOutput() {
 void Child::TakeLine(std::string line) {
   line = base::log::Sanitize(line);
   if (line.empty()) return;
-  base::log::Info("{}", line);
+  if (logged_ < kMaxLogBytes) {
+    base::log::Info("{}", line);
+    logged_ += line.size() + 1;
+    if (logged_ >= kMaxLogBytes)
+      base::log::Warning("{} has said enough; the rest is not kept", name_);
+  }
   last_line_ = std::move(line);
 }
 

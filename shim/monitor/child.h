@@ -34,6 +34,10 @@ class Child {
   std::string Describe() const;
   void Kill();
 
+  // Of a child's lines this much reaches the log, so that a guest that makes it talk cannot fill a
+  // disk.
+  static constexpr size_t kMaxLogBytes = 256 << 10;
+
  private:
   Child(base::EventLoop& loop, std::string name) : loop_(loop), name_(std::move(name)) {}
   void ReadOutput();
@@ -47,6 +51,7 @@ class Child {
   base::UniqueFd output_;
   std::string partial_;
   std::string last_line_;
+  size_t logged_ = 0;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -21,6 +21,11 @@ base::Status Cleanup(const std::string& root, const std::string& id);
 base::Status ForceCleanup(const std::string& root, const std::string& id,
                           std::chrono::milliseconds patience = std::chrono::seconds(10));
 
+// The root file system and the directory, for who holds the sandbox's lock and knows that its
+// processes are gone. The id is free as soon as the directory has gone from under its name.
+base::Status RemoveSandbox(const std::string& root, const std::string& id,
+                           const std::string& store);
+
 // For `gc`: directories of Begin() whose maker died, and sandboxes that nobody can have seen
 // started (their start was cut off). Stopped sandboxes stay: they have an exit status to tell.
 // Returns what was removed, by name; an error names the first that could not be, after all were

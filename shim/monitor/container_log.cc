@@ -45,8 +45,10 @@ base::Status ContainerLog::Rotate() {
 
 void ContainerLog::Append(LogStream stream, std::string_view data) {
   if (!fd_) return;
-  Header header{static_cast<uint64_t>(NowUnixNanos()), static_cast<uint32_t>(data.size()),
-                static_cast<uint8_t>(stream), {}};
+  Header header{static_cast<uint64_t>(NowUnixNanos()),
+                static_cast<uint32_t>(data.size()),
+                static_cast<uint8_t>(stream),
+                {}};
   iovec parts[2] = {{&header, sizeof header}, {const_cast<char*>(data.data()), data.size()}};
   size_t total = sizeof header + data.size();
   ssize_t n = writev(fd_.get(), parts, 2);
@@ -87,9 +89,11 @@ base::Result<bool> LogReader::Next(LogRecord& record) {
     ssize_t n = pread(fd_.get(), &header, sizeof header, at);
     if (n < 0) return HOLT_ERRNO("read {}", path_);
     if (n == sizeof header) {
-      if (header.length > kMaxRecord) return base::Error(base::Code::kDataLoss, path_ + ": damaged");
+      if (header.length > kMaxRecord)
+        return base::Error(base::Code::kDataLoss, path_ + ": damaged");
       record.data.resize(header.length);
-      ssize_t got = pread(fd_.get(), record.data.data(), header.length, at + static_cast<off_t>(sizeof header));
+      ssize_t got = pread(fd_.get(), record.data.data(), header.length,
+                          at + static_cast<off_t>(sizeof header));
       if (got == static_cast<ssize_t>(header.length)) {
         lseek(fd_.get(), at + static_cast<off_t>(sizeof header) + got, SEEK_SET);
         record.unix_nanos = static_cast<int64_t>(header.unix_nanos);

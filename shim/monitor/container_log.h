@@ -8,9 +8,10 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 
-// What a container wrote, kept for `holt logs`. A file of records, each a header of 16 bytes and the
-// bytes as they came:
-//   u64 Unix nanoseconds, u32 length, u8 stream (1 stdout, 2 stderr), 3 bytes of zero; little-endian.
+// What a container wrote, kept for `holt logs`. A file of records, each a header of 16 bytes and
+// the bytes as they came:
+//   u64 Unix nanoseconds, u32 length, u8 stream (1 stdout, 2 stderr), 3 bytes of zero;
+//   little-endian.
 // When the file reaches half of the bytes to keep it becomes `<path>.1`, over the one before.
 namespace holt::shim {
 

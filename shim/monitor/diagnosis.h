@@ -6,16 +6,16 @@ namespace holt::shim {
 
 // Everything that is known when a sandbox failed. Fields are empty where nothing was seen.
 struct Evidence {
-  std::string stage;          // what was going on: "starting the machine", "running"
-  std::string step_error;     // a step of the monitor's own that failed
-  std::string agent_error;    // what the agent said on its way out
-  std::string panic;          // the guest kernel's panic line
-  std::string vm_end;         // any other end of the machine, in words
-  std::string fsd;            // "holt-fsd exited with status 1: …"
+  std::string stage;        // what was going on: "starting the machine", "running"
+  std::string step_error;   // a step of the monitor's own that failed
+  std::string agent_error;  // what the agent said on its way out
+  std::string panic;        // the guest kernel's panic line
+  std::string vm_end;       // any other end of the machine, in words
+  std::string fsd;          // "holt-fsd exited with status 1: …"
   std::string vmm;
   std::string qemu;
-  std::string console_line;   // the last line on the guest's console
-  bool agent_lost = false;    // the agent's connection ended
+  std::string console_line;  // the last line on the guest's console
+  bool agent_lost = false;   // the agent's connection ended
   bool deadline_passed = false;
   int64_t deadline_ms = 0;
 };

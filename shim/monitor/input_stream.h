@@ -9,8 +9,8 @@
 
 namespace holt::shim {
 
-// The standard input of a process in the guest, fed by attached clients. One buffer on the way: while
-// the guest does not take it, clients are not read.
+// The standard input of a process in the guest, fed by attached clients. One buffer on the way:
+// while the guest does not take it, clients are not read.
 class InputStream {
  public:
   explicit InputStream(base::EventLoop& loop) : loop_(loop) {}
@@ -38,7 +38,7 @@ class InputStream {
   base::UniqueFd target_;
   bool terminal_ = false;
   bool had_target_ = false;
-  bool ending_ = false;   // close the guest's side once pending_ is out
+  bool ending_ = false;  // close the guest's side once pending_ is out
   bool ended_ = false;
   std::string pending_;
   size_t sent_ = 0;

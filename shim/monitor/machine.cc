@@ -55,12 +55,12 @@ std::string LastLine(const std::string& text) {
 
 // Both ends of everything that joins the processes, until each has its own.
 struct Machine::Wiring {
-  std::pair<UniqueFd, UniqueFd> control;   // monitor, vmm
-  std::pair<UniqueFd, UniqueFd> fs;        // front end, fsd
-  std::pair<UniqueFd, UniqueFd> vsock;     // vmm (back end), QEMU
-  std::pair<UniqueFd, UniqueFd> qmp;       // vmm, QEMU
-  std::pair<UniqueFd, UniqueFd> console;   // vmm, QEMU
-  UniqueFd console_write;                  // vmm's end of our console pipe
+  std::pair<UniqueFd, UniqueFd> control;  // monitor, vmm
+  std::pair<UniqueFd, UniqueFd> fs;       // front end, fsd
+  std::pair<UniqueFd, UniqueFd> vsock;    // vmm (back end), QEMU
+  std::pair<UniqueFd, UniqueFd> qmp;      // vmm, QEMU
+  std::pair<UniqueFd, UniqueFd> console;  // vmm, QEMU
+  UniqueFd console_write;                 // vmm's end of our console pipe
   UniqueFd kernel;
   UniqueFd initramfs;
   UniqueFd kvm;
@@ -106,7 +106,8 @@ base::Status Machine::Start(const MachineSpec& spec, OnChange on_change) {
 
 base::Status Machine::StartFsd(const MachineSpec& spec, int socket) {
   base::SpawnOptions options;
-  options.argv = {spec.libexec + "/holt-fsd", "--shared-dir", spec.share_directory, "--cache", "always"};
+  options.argv = {spec.libexec + "/holt-fsd", "--shared-dir", spec.share_directory, "--cache",
+                  "always"};
   if (spec.debug) options.argv.insert(options.argv.end(), {"--log-level", "debug"});
   ChildFds fds(options);
   options.argv.insert(options.argv.end(), {"--socket-fd", fmt::format("{}", fds.Add(socket))});
@@ -249,6 +250,17 @@ void Machine::AddEvidence(Evidence& evidence) const {
   if (fsd_ && !fsd_->running()) evidence.fsd = fsd_->Describe();
   if (vmm_ && !vmm_->running()) evidence.vmm = vmm_->Describe();
   if (qemu_ && !qemu_->running()) evidence.qemu = qemu_->Describe();
+}
+
+std::vector<ProcessIdentity> Machine::Processes() const {
+  std::vector<ProcessIdentity> out;
+  for (const auto* child : {&qemu_, &vmm_, &fsd_}) {
+    if (!*child) continue;
+    // One that has ended already needs no cleaning up.
+    if (auto process = IdentifyProcess((*child)->pid(), (*child)->name()); process)
+      out.push_back(*process);
+  }
+  return out;
 }
 
 void Machine::Pause(std::function<void(base::Status)> done) {

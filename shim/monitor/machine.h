@@ -26,8 +26,8 @@ struct MachineSpec {
   std::string libexec;
   std::string qemu;
   std::string share_directory;
-  int vsock_listener = -1;    // borrowed
-  int vsock_directory = -1;   // borrowed
+  int vsock_listener = -1;   // borrowed
+  int vsock_directory = -1;  // borrowed
   std::string vsock_name;
   // Unprivileged, and of this sandbox alone: no process of another sandbox has them.
   uid_t vmm_uid = 0;
@@ -50,6 +50,8 @@ class Machine {
   // Adds what is known to `evidence`.
   void AddEvidence(Evidence& evidence) const;
   bool ended() const { return ended_; }
+  // Those that were started, for who cleans up after a dead monitor.
+  std::vector<ProcessIdentity> Processes() const;
   // The guest powered itself off, as the agent's Shutdown does.
   bool powered_off() const { return powered_off_; }
   // The last bytes of the guest's console.

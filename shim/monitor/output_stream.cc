@@ -41,8 +41,8 @@ void OutputStream::UpdateWatch() {
   bool want = MayRead();
   if (want == watching_ || !source_) return;
   if (want) {
-    watching_ = static_cast<bool>(
-        loop_.AddFd(source_.get(), EPOLLIN, [this](uint32_t) { ReadSource(); }));
+    watching_ =
+        static_cast<bool>(loop_.AddFd(source_.get(), EPOLLIN, [this](uint32_t) { ReadSource(); }));
   } else {
     loop_.RemoveFd(source_.get());
     watching_ = false;

@@ -12,9 +12,9 @@
 namespace holt::shim {
 
 // One output stream of a process in the guest: what arrives goes to the log and to every attached
-// client, whole and in order. A client that is slow stops the reading (at most kMaxPending bytes wait
-// for it), and the flow control of the connection stops the process in the guest; the monitor's loop
-// never blocks.
+// client, whole and in order. A client that is slow stops the reading (at most kMaxPending bytes
+// wait for it), and the flow control of the connection stops the process in the guest; the
+// monitor's loop never blocks.
 class OutputStream {
  public:
   using Sink = std::function<void(std::string_view)>;
@@ -28,7 +28,8 @@ class OutputStream {
   void SetSource(base::UniqueFd source);
   // Reads nothing before the first client is there, so that it misses nothing.
   void HoldForClient() { hold_ = true; }
-  // Takes a nonblocking connected socket. After the end it is closed at once, which is its end of file.
+  // Takes a nonblocking connected socket. After the end it is closed at once, which is its end of
+  // file.
   void AddClient(base::UniqueFd client);
   // The process is gone: what is on the way still arrives; then, or when nothing came for `idle`
   // although it would have been taken (a background child holds the stream), the stream ends.

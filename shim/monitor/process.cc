@@ -4,15 +4,17 @@ namespace holt::shim {
 namespace {
 
 // After the end of a process its output has this long to send another byte. Long enough for a slow
-// machine to deliver what is on the way, short enough that a background child does not hold up the exit.
+// machine to deliver what is on the way, short enough that a background child does not hold up the
+// exit.
 constexpr std::chrono::milliseconds kIdle{1000};
 
 }  // namespace
 
-Process::Process(base::EventLoop& loop, std::string exec_id, bool terminal,
+Process::Process(base::EventLoop& loop, std::string exec_id, bool terminal, bool has_input,
                  OutputStream::Sink out_sink, OutputStream::Sink err_sink)
     : exec_id_(std::move(exec_id)),
       terminal_(terminal),
+      has_input_(has_input),
       input_(loop),
       output_(std::make_unique<OutputStream>(loop, std::move(out_sink))),
       error_output_(std::make_unique<OutputStream>(loop, std::move(err_sink))) {

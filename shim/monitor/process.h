@@ -20,15 +20,17 @@ struct ProcessExit {
   std::string error;  // set when the machine failed under it
 };
 
-// One process of a container as the monitor sees it: its streams, who waits for it, and its end. The
-// container's own process has an empty exec id.
+// One process of a container as the monitor sees it: its streams, who waits for it, and its end.
+// The container's own process has an empty exec id.
 class Process {
  public:
-  Process(base::EventLoop& loop, std::string exec_id, bool terminal, OutputStream::Sink out_sink,
-          OutputStream::Sink err_sink);
+  Process(base::EventLoop& loop, std::string exec_id, bool terminal, bool has_input,
+          OutputStream::Sink out_sink, OutputStream::Sink err_sink);
 
   const std::string& exec_id() const { return exec_id_; }
   bool terminal() const { return terminal_; }
+  // Whether its standard input is a stream; /dev/null otherwise.
+  bool has_input() const { return has_input_; }
   InputStream& input() { return input_; }
   OutputStream& output() { return *output_; }
   OutputStream& error_output() { return *error_output_; }
@@ -51,6 +53,7 @@ class Process {
 
   std::string exec_id_;
   bool terminal_;
+  bool has_input_;
   InputStream input_;
   std::unique_ptr<OutputStream> output_;
   std::unique_ptr<OutputStream> error_output_;

@@ -68,10 +68,11 @@ base::Status MakeInRoot(int root, const std::string& path, bool file) {
     }
     if (there.error().err() != ENOENT) return std::move(there).error();
     bool last = path.find_first_not_of('/', end) == std::string::npos;
-    TRY_ASSIGN(UniqueFd parent,
-               base::OpenAt2(root, done.empty() ? "/" : done, O_PATH | O_DIRECTORY, RESOLVE_IN_ROOT));
+    TRY_ASSIGN(UniqueFd parent, base::OpenAt2(root, done.empty() ? "/" : done, O_PATH | O_DIRECTORY,
+                                              RESOLVE_IN_ROOT));
     if (last && file) {
-      UniqueFd made(openat(parent.get(), name.c_str(), O_CREAT | O_EXCL | O_CLOEXEC | O_WRONLY, 0644));
+      UniqueFd made(
+          openat(parent.get(), name.c_str(), O_CREAT | O_EXCL | O_CLOEXEC | O_WRONLY, 0644));
       if (!made && errno != EEXIST) return HOLT_ERRNO("create {}", next);
     } else if (mkdirat(parent.get(), name.c_str(), 0755) != 0 && errno != EEXIST) {
       return HOLT_ERRNO("mkdir {}", next);
@@ -83,7 +84,8 @@ base::Status MakeInRoot(int root, const std::string& path, bool file) {
 
 base::Status Share::Mount() {
   TRY(base::MakeDirs(paths_.Share(), 0700));
-  TRY(DoMount("holt", paths_.Share(), "tmpfs", MS_NOSUID | MS_NODEV, "size=1m,nr_inodes=1024,mode=0755"));
+  TRY(DoMount("holt", paths_.Share(), "tmpfs", MS_NOSUID | MS_NODEV,
+              "size=1m,nr_inodes=1024,mode=0755"));
   // Shared, so that what is mounted here later arrives in holt-fsd's namespace too.
   return DoMount(nullptr, paths_.Share(), nullptr, MS_SHARED, nullptr);
 }
@@ -101,7 +103,8 @@ base::Status Share::AddContainer(const Request& request, oci::Config& config) {
       TRY_CONTEXT(AddVolume(id, i, config.mounts[i]),
                   fmt::format("volume {}", config.mounts[i].destination));
   if (request.write_hosts) TRY(AddHostsFiles(id, config));
-  TRY(DoMount(nullptr, paths_.Share(), nullptr, MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV, nullptr));
+  TRY(DoMount(nullptr, paths_.Share(), nullptr, MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV,
+              nullptr));
   config.root->path = id + "/rootfs";
   return {};
 }
@@ -116,9 +119,11 @@ base::Status Share::MountRoot(const Request& request, const oci::Config& config,
     struct stat st {};
     if (lstat(request.rootfs.c_str(), &st) != 0) return HOLT_ERRNO("root.path {}", request.rootfs);
     if (S_ISLNK(st.st_mode))
-      return base::MakeError(Code::kInvalidArgument, "root.path {}: is a symbolic link", request.rootfs);
+      return base::MakeError(Code::kInvalidArgument, "root.path {}: is a symbolic link",
+                             request.rootfs);
     if (!S_ISDIR(st.st_mode)) return base::ErrnoError(ENOTDIR, "root.path " + request.rootfs);
-    TRY_CONTEXT(DoMount(request.rootfs.c_str(), target, nullptr, MS_BIND | MS_REC, nullptr), "root.path");
+    TRY_CONTEXT(DoMount(request.rootfs.c_str(), target, nullptr, MS_BIND | MS_REC, nullptr),
+                "root.path");
   }
   if (!config.root->readonly) return {};
   // Nobody can make mount points on it later.
@@ -130,7 +135,8 @@ base::Status Share::MountRoot(const Request& request, const oci::Config& config,
                 "mount point " + mount.destination);
   }
   if (request.write_hosts)
-    for (const char* path : {"/etc/hosts", "/etc/hostname"}) TRY(MakeInRoot(root.get(), path, true));
+    for (const char* path : {"/etc/hosts", "/etc/hostname"})
+      TRY(MakeInRoot(root.get(), path, true));
   for (const char* path : {"/proc", "/dev", "/sys"}) TRY(MakeInRoot(root.get(), path, false));
   if (config.process && !config.process->cwd.empty())
     TRY(MakeInRoot(root.get(), config.process->cwd, false));
@@ -158,25 +164,29 @@ base::Status Share::AddVolume(const std::string& container, size_t, oci::Mount& 
 
 base::Status Share::AddHostsFiles(const std::string& container, oci::Config& config) {
   std::string name = config.hostname.empty() ? container : config.hostname;
-  std::string hosts =
-      "127.0.0.1\tlocalhost " + name +
-      "\n::1\tlocalhost ip6-localhost ip6-loopback\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
-  for (const auto& [path, text] : {std::pair<std::string, std::string>("/etc/hosts", hosts),
-                                   std::pair<std::string, std::string>("/etc/hostname", name + "\n")}) {
+  std::string hosts = "127.0.0.1\tlocalhost " + name +
+                      "\n::1\tlocalhost ip6-localhost "
+                      "ip6-loopback\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
+  for (const auto& [path, text] :
+       {std::pair<std::string, std::string>("/etc/hosts", hosts),
+        std::pair<std::string, std::string>("/etc/hostname", name + "\n")}) {
     bool given = std::any_of(config.mounts.begin(), config.mounts.end(),
                              [&path = path](const oci::Mount& m) { return m.destination == path; });
     if (given) continue;
     // On the scaffold, which the guest cannot write.
     std::string file = fmt::format("{}/mounts/{}", container, next_volume_++);
     TRY(base::WriteFile(paths_.Share() + "/" + file, text));
-    config.mounts.push_back({.destination = path, .type = "bind", .source = file,
+    config.mounts.push_back({.destination = path,
+                             .type = "bind",
+                             .source = file,
                              .options = {"bind", "ro", "nosuid", "nodev"}});
   }
   return {};
 }
 
 void Share::Unmount() {
-  if (umount2(paths_.Share().c_str(), MNT_DETACH) != 0 && errno != EINVAL && errno != ENOENT) return;
+  if (umount2(paths_.Share().c_str(), MNT_DETACH) != 0 && errno != EINVAL && errno != ENOENT)
+    return;
 }
 
 }  // namespace holt::shim

@@ -12,8 +12,8 @@
 // what is read-only is read-only here, on the host.
 namespace holt::shim {
 
-// Gives the calling process a mount namespace of its own: mounts of the host still arrive, ours stay
-// here and vanish with the last process in it.
+// Gives the calling process a mount namespace of its own: mounts of the host still arrive, ours
+// stay here and vanish with the last process in it.
 base::Status EnterMountNamespace();
 
 class Share {
@@ -22,15 +22,16 @@ class Share {
 
   // Mounts the scaffold.
   base::Status Mount();
-  // Puts the container's root and volumes into the share and rewrites `config` for the agent: root.path
-  // and the sources of bind mounts become paths in the share.
+  // Puts the container's root and volumes into the share and rewrites `config` for the agent:
+  // root.path and the sources of bind mounts become paths in the share.
   base::Status AddContainer(const Request& request, oci::Config& config);
   // Unmounts all of it; what is busy is detached.
   void Unmount();
   const std::string directory() const { return paths_.Share(); }
 
  private:
-  base::Status MountRoot(const Request& request, const oci::Config& config, const std::string& target);
+  base::Status MountRoot(const Request& request, const oci::Config& config,
+                         const std::string& target);
   base::Status AddVolume(const std::string& container, size_t index, oci::Mount& mount);
   base::Status AddHostsFiles(const std::string& container, oci::Config& config);
   SandboxPaths paths_;

@@ -2,6 +2,7 @@
 
 #include <sys/types.h>
 
+#include <chrono>
 #include <string>
 
 #include "base/result.h"
@@ -17,13 +18,17 @@ namespace holt::shim {
 struct StartedMonitor {
   pid_t pid =
       -1;  // a child of the caller, in a session of its own; the caller need not wait for it
+  base::UniqueFd pidfd;  // readable when it has ended
   // With Request::foreground: a sandbox whose container was not started yet ends and vanishes when
   // this is closed, by the caller's death for one. Afterwards it means nothing.
   base::UniqueFd life;
-  // With Request::timeline: a memfd. When the monitor has ended (Registry::WaitUntilDead) it holds
+  // With Request::timeline: a memfd. When the monitor has ended (WaitForEnd) it holds
   // the steps of the whole life, teardown included, as TimelineToJson(steps, 0) writes them. Read
   // it with pread from 0.
   base::UniqueFd timeline;
+
+  // Until the monitor has ended, and with it everything of a sandbox with auto_remove; reaps it.
+  base::Status WaitForEnd(std::chrono::milliseconds deadline);
 };
 
 // Starts `request.libexec`/holt-monitor, hands the lock over and waits until the container is

@@ -97,7 +97,8 @@ std::string TimelineToJson(const std::vector<TimelineStep>& steps, int64_t origi
   return oci::DumpJson(oci::JsonWriter::Write(out), -1);
 }
 
-base::Result<std::vector<TimelineStep>> TimelineFromJson(std::string_view json, int64_t origin_nanos) {
+base::Result<std::vector<TimelineStep>> TimelineFromJson(std::string_view json,
+                                                         int64_t origin_nanos) {
   TRY_ASSIGN(oci::Json parsed, oci::ParseJsonText(json, "timeline", 1 << 20, 8));
   JsonTimeline in;
   oci::JsonReader reader;
@@ -123,10 +124,13 @@ std::string TimelineToSvg(const std::vector<TimelineStep>& steps, int64_t origin
       colours[step.process] = kColours[colours.size() % std::size(kColours)];
   }
   double per_ms = kWidth / (static_cast<double>(last - origin_nanos) / 1e6);
-  auto x = [&](int64_t nanos) { return kLabel + static_cast<double>(nanos - origin_nanos) / 1e6 * per_ms; };
+  auto x = [&](int64_t nanos) {
+    return kLabel + static_cast<double>(nanos - origin_nanos) / 1e6 * per_ms;
+  };
   size_t height = (steps.size() + 2) * kRow + 20;
   std::string svg = fmt::format(
-      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{}\" height=\"{}\" font-family=\"sans-serif\" "
+      "<svg xmlns=\"http://www.w3.org/2000/svg\" width=\"{}\" height=\"{}\" "
+      "font-family=\"sans-serif\" "
       "font-size=\"11\">\n<rect width=\"100%\" height=\"100%\" fill=\"white\"/>\n",
       kLabel + kWidth + 90, height);
   // A line every 1, 2, 5, 10 … ms, at most 20 of them.
@@ -135,9 +139,10 @@ std::string TimelineToSvg(const std::vector<TimelineStep>& steps, int64_t origin
   for (int i = 0; total_ms / unit > 20; ++i) unit *= i % 3 == 1 ? 2.5 : 2;
   for (double at = 0; at <= total_ms; at += unit) {
     double px = kLabel + at * per_ms;
-    svg += fmt::format("<line x1=\"{0:.1f}\" y1=\"18\" x2=\"{0:.1f}\" y2=\"{1}\" stroke=\"#ddd\"/>"
-                       "<text x=\"{0:.1f}\" y=\"12\" text-anchor=\"middle\">{2:g} ms</text>\n",
-                       px, height - 10, at);
+    svg += fmt::format(
+        "<line x1=\"{0:.1f}\" y1=\"18\" x2=\"{0:.1f}\" y2=\"{1}\" stroke=\"#ddd\"/>"
+        "<text x=\"{0:.1f}\" y=\"12\" text-anchor=\"middle\">{2:g} ms</text>\n",
+        px, height - 10, at);
   }
   int row = 1;
   for (const TimelineStep& step : steps) {
@@ -147,7 +152,8 @@ std::string TimelineToSvg(const std::vector<TimelineStep>& steps, int64_t origin
         "<text x=\"4\" y=\"{0}\">{1}: {2}</text><rect x=\"{3:.1f}\" y=\"{4}\" width=\"{5:.1f}\" "
         "height=\"14\" fill=\"{6}\"/><text x=\"{7:.1f}\" y=\"{0}\">{8:.1f}</text>\n",
         row * kRow + 12, XmlEscape(step.process), XmlEscape(step.name), left, row * kRow, width,
-        colours[step.process], left + width + 4, static_cast<double>(step.end_nanos - step.begin_nanos) / 1e6);
+        colours[step.process], left + width + 4,
+        static_cast<double>(step.end_nanos - step.begin_nanos) / 1e6);
     ++row;
   }
   return svg + "</svg>\n";

@@ -39,7 +39,8 @@ class Timeline {
 
 // A list of {"name","process","begin_us","end_us"}, microseconds since `origin_nanos`.
 std::string TimelineToJson(const std::vector<TimelineStep>& steps, int64_t origin_nanos);
-base::Result<std::vector<TimelineStep>> TimelineFromJson(std::string_view json, int64_t origin_nanos);
+base::Result<std::vector<TimelineStep>> TimelineFromJson(std::string_view json,
+                                                         int64_t origin_nanos);
 // A picture: a bar per step, a colour per process, a millisecond scale.
 std::string TimelineToSvg(const std::vector<TimelineStep>& steps, int64_t origin_nanos);
 

@@ -29,7 +29,8 @@ SandboxPaths PathsOf(const std::string& root, const std::string& id) {
 
 base::Status CheckId(std::string_view id, std::string_view what) {
   auto invalid = [&](std::string_view why) {
-    return base::MakeError(base::Code::kInvalidArgument, "{} \"{}\": {}", what, id.substr(0, 64), why);
+    return base::MakeError(base::Code::kInvalidArgument, "{} \"{}\": {}", what, id.substr(0, 64),
+                           why);
   };
   if (id.empty()) return invalid("is empty");
   if (id.size() > 128) return invalid("is longer than 128 characters");
@@ -55,7 +56,8 @@ base::Result<Installation> FindInstallation() {
   if (!out.libexec.empty() && !out.share.empty()) return out;
   char path[PATH_MAX];
   ssize_t length = readlink("/proc/self/exe", path, sizeof path);
-  if (length < 0 || length == static_cast<ssize_t>(sizeof path)) return HOLT_ERRNO("read /proc/self/exe");
+  if (length < 0 || length == static_cast<ssize_t>(sizeof path))
+    return HOLT_ERRNO("read /proc/self/exe");
   std::string prefix = DirectoryOf(DirectoryOf(std::string(path, static_cast<size_t>(length))));
   if (out.libexec.empty()) out.libexec = prefix + "/libexec/holt";
   if (out.share.empty()) out.share = prefix + "/share/holt";
@@ -65,10 +67,11 @@ base::Result<Installation> FindInstallation() {
 base::Result<std::string> Installation::Kernel() const {
   for (const char* name : {"vmlinux", "bzImage"})
     if (base::PathExists(share + "/" + name)) return share + "/" + name;
-  return base::MakeError(base::Code::kNotFound,
-                         "guest kernel: neither {0}/vmlinux nor {0}/bzImage exists; build it, or point "
-                         "HOLT_SHARE at a directory that has one",
-                         share);
+  return base::MakeError(
+      base::Code::kNotFound,
+      "guest kernel: neither {0}/vmlinux nor {0}/bzImage exists; build it, or point "
+      "HOLT_SHARE at a directory that has one",
+      share);
 }
 
 base::Result<std::string> Installation::Initramfs() const {

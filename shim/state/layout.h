@@ -29,13 +29,15 @@ struct SandboxPaths {
 
 SandboxPaths PathsOf(const std::string& root, const std::string& id);
 
-// Ids and names: [a-zA-Z0-9][a-zA-Z0-9_.+-]*, at most 128 characters, so that neither is ever a path.
+// Ids and names: [a-zA-Z0-9][a-zA-Z0-9_.+-]*, at most 128 characters, so that neither is ever a
+// path.
 base::Status CheckId(std::string_view id, std::string_view what = "container id");
 
 // 12 random hex digits.
 std::string NewId();
 
-// holt's own files, relative to the running binary unless HOLT_LIBEXEC and HOLT_SHARE say otherwise.
+// holt's own files, relative to the running binary unless HOLT_LIBEXEC and HOLT_SHARE say
+// otherwise.
 struct Installation {
   std::string libexec;  // holt-monitor, holt-vmm, holt-fsd, holt-stub
   std::string share;    // vmlinux, bzImage, initramfs.cpio

@@ -1,7 +1,11 @@
 #include "shim/state/record.h"
 
 #include <time.h>
+#include <unistd.h>
 
+#include <cstdio>
+
+#include "base/file.h"
 #include "oci/json_binding.h"
 
 namespace holt::shim {
@@ -35,6 +39,13 @@ void Describe(A& a, Request& x) {
 }
 
 template <typename A>
+void Describe(A& a, ProcessIdentity& x) {
+  a("name", x.name);
+  a("pid", x.pid);
+  a("start_ticks", x.start_ticks);
+}
+
+template <typename A>
 void Describe(A& a, Record& x) {
   a("id", x.id);
   a("name", x.name);
@@ -61,6 +72,8 @@ void Describe(A& a, Record& x) {
   a("vcpus", x.vcpus);
   a("oci_version", x.oci_version);
   a("annotations", x.annotations);
+  a("processes", x.processes);
+  a("uid", x.uid);
 }
 
 namespace {
@@ -88,9 +101,37 @@ base::Result<Request> ParseRequest(std::string_view json) {
 std::string SerializeRequest(const Request& request) {
   return oci::DumpJson(oci::JsonWriter::Write(request), 1);
 }
-base::Result<Record> ParseRecord(std::string_view json) { return ParseAs<Record>(json, "state.json"); }
+base::Result<Record> ParseRecord(std::string_view json) {
+  return ParseAs<Record>(json, "state.json");
+}
 std::string SerializeRecord(const Record& record) {
   return oci::DumpJson(oci::JsonWriter::Write(record), 1);
+}
+
+Record RecordOf(const Request& request) {
+  Record record;
+  record.id = request.id;
+  record.name = request.name;
+  record.bundle = request.bundle;
+  record.rootfs = request.rootfs;
+  record.image = request.image;
+  record.command = request.command;
+  record.store = request.store;
+  record.accel = request.accel;
+  record.stop_signal = request.stop_signal;
+  record.stdin_open = request.stdin_open;
+  record.auto_remove = request.auto_remove;
+  record.created_unix_nanos = request.created_unix_nanos;
+  record.memory_bytes = request.memory_bytes;
+  record.vcpus = request.vcpus;
+  return record;
+}
+
+base::Status WriteRecord(const std::string& path, const Record& record) {
+  std::string aside = path + ".new";
+  TRY(base::WriteFile(aside, SerializeRecord(record) + "\n", 0600));
+  if (rename(aside.c_str(), path.c_str()) != 0) return HOLT_ERRNO("rename {}", aside);
+  return {};
 }
 
 std::string FormatTime(int64_t unix_nanos) {

@@ -6,9 +6,10 @@
 #include <vector>
 
 #include "base/result.h"
+#include "shim/state/process_identity.h"
 
-// The two files that describe a sandbox: request.json, which the CLI writes before the monitor starts
-// and nobody changes, and state.json, which the monitor replaces atomically at every step.
+// The two files that describe a sandbox: request.json, which the CLI writes before the monitor
+// starts and nobody changes, and state.json, which the monitor replaces atomically at every step.
 namespace holt::shim {
 
 enum class Accel { kKvm, kSoftware };
@@ -18,29 +19,29 @@ std::string_view AccelName(Accel accel);
 struct Request {
   std::string id;
   std::string name;
-  std::string bundle;               // OCI verbs: the bundle's directory
-  std::string image;                // run: the image's name, for people
-  std::string command;              // for `ps`
+  std::string bundle;   // OCI verbs: the bundle's directory
+  std::string image;    // run: the image's name, for people
+  std::string command;  // for `ps`
   // The root: of the image store (store and container id), or a directory of the bundle.
   std::string store;
   std::string rootfs;
-  std::string accel;                // kvm, software
-  uint64_t memory_bytes = 0;        // of the machine
+  std::string accel;          // kvm, software
+  uint64_t memory_bytes = 0;  // of the machine
   uint32_t vcpus = 1;
   std::string kernel;
   std::string initramfs;
   std::string libexec;
-  std::string qemu;                 // software only
-  bool stdin_open = false;          // stdin is a stream, not /dev/null
+  std::string qemu;         // software only
+  bool stdin_open = false;  // stdin is a stream, not /dev/null
   bool auto_remove = false;
   // The caller stays: if it goes away before the start, so does the sandbox.
   bool foreground = false;
-  bool write_hosts = false;         // make /etc/hosts and /etc/hostname
+  bool write_hosts = false;  // make /etc/hosts and /etc/hostname
   bool timeline = false;
   bool debug = false;
   std::string stop_signal;
-  uint64_t log_bytes = 8 << 20;     // of output that is kept
-  int64_t start_deadline_ms = 0;    // until the agent is ready
+  uint64_t log_bytes = 8 << 20;   // of output that is kept
+  int64_t start_deadline_ms = 0;  // until the agent is ready
   int64_t created_unix_nanos = 0;
 };
 
@@ -63,7 +64,7 @@ struct Record {
   bool auto_remove = false;
   bool oom_killed = false;
   int32_t exit_status = 0;
-  std::string error;                // why the machine or the start failed
+  std::string error;  // why the machine or the start failed
   int64_t created_unix_nanos = 0;
   int64_t started_unix_nanos = 0;
   int64_t exited_unix_nanos = 0;
@@ -71,12 +72,22 @@ struct Record {
   uint32_t vcpus = 0;
   std::string oci_version;
   std::map<std::string, std::string> annotations;
+  // For who cleans up after a dead monitor: its processes, itself included, and their user id.
+  std::vector<ProcessIdentity> processes;
+  uint32_t uid = 0;
 };
 
 base::Result<Request> ParseRequest(std::string_view json);
 std::string SerializeRequest(const Request& request);
 base::Result<Record> ParseRecord(std::string_view json);
 std::string SerializeRecord(const Record& record);
+
+// What a record says before its monitor has written one.
+Record RecordOf(const Request& request);
+
+// Replaces the file: readers see the old or the new text whole. Nothing of a sandbox outlives the
+// host's boot, so nothing is forced to the disk.
+base::Status WriteRecord(const std::string& path, const Record& record);
 
 // "2024-05-06T07:08:09.123456789Z", and "" for 0.
 std::string FormatTime(int64_t unix_nanos);

@@ -3,7 +3,6 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/fs.h>
-#include <sys/file.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -34,11 +33,23 @@ std::vector<std::string> Entries(const std::string& directory) {
   return names;
 }
 
+// Locks of the open file description: a child that inherited the descriptor holds it too, and the
+// question who holds it takes none, unlike flock(2)'s.
+int LockCommand(int fd, int command, short type, struct flock* answer = nullptr) {
+  struct flock lock {};
+  lock.l_type = type;
+  lock.l_whence = SEEK_SET;
+  int result = fcntl(fd, command, &lock);
+  if (answer != nullptr) *answer = lock;
+  return result;
+}
+
 // Is the lock held by somebody? A missing lock file means that the sandbox is being removed.
 bool IsHeld(const std::string& lock_path) {
   UniqueFd fd(open(lock_path.c_str(), O_RDWR | O_CLOEXEC));
   if (!fd) return false;
-  return flock(fd.get(), LOCK_SH | LOCK_NB) != 0;
+  struct flock answer {};
+  return LockCommand(fd.get(), F_OFD_GETLK, F_WRLCK, &answer) == 0 && answer.l_type != F_UNLCK;
 }
 
 base::Error NotFound(const std::string& id) {
@@ -65,7 +76,8 @@ NewSandbox::~NewSandbox() {
 base::Result<SandboxPaths> NewSandbox::Publish() {
   // One at a time, so that two cannot take the same name.
   TRY_ASSIGN(UniqueFd names, base::Open(root_ + "/.names", O_RDWR | O_CREAT, 0600));
-  if (flock(names.get(), LOCK_EX) != 0) return HOLT_ERRNO("lock {}/.names", root_);
+  while (LockCommand(names.get(), F_OFD_SETLKW, F_WRLCK) != 0)
+    if (errno != EINTR) return HOLT_ERRNO("lock {}/.names", root_);
   for (const Sandbox& other : Registry(root_).List()) {
     if (other.record.id == id_ || other.record.name == id_)
       return MakeError(Code::kAlreadyExists, "container with id \"{}\" already exists", id_);
@@ -98,7 +110,8 @@ base::Result<NewSandbox> Registry::Begin(const std::string& id, const std::strin
   if (mkdtemp(directory.data()) == nullptr) return HOLT_ERRNO("create a directory in {}", root_);
   sandbox.directory_ = directory;
   TRY_ASSIGN(sandbox.lock_, base::Open(directory + "/lock", O_RDWR | O_CREAT, 0600));
-  if (flock(sandbox.lock_.get(), LOCK_EX | LOCK_NB) != 0) return HOLT_ERRNO("lock {}", directory);
+  if (LockCommand(sandbox.lock_.get(), F_OFD_SETLK, F_WRLCK) != 0)
+    return HOLT_ERRNO("lock {}", directory);
   return sandbox;
 }
 
@@ -110,14 +123,18 @@ base::Result<Sandbox> Registry::Load(const std::string& id) const {
   auto text = base::ReadFile(sandbox.paths.State());
   if (!text) {
     if (!base::PathExists(sandbox.paths.directory)) return NotFound(id);
-    // Its maker died between publishing and writing, or it is being removed.
+    // Its monitor has not written yet, or its maker died before there was one, or it is being
+    // removed.
+    auto request_text = base::ReadFile(sandbox.paths.Request());
+    auto request =
+        request_text ? ParseRequest(*request_text) : base::Result<Request>(request_text.error());
+    if (request) sandbox.record = RecordOf(*request);
     sandbox.record.id = id;
-    sandbox.record.status = "stopped";
-    sandbox.record.error = "it was never started completely";
-    return sandbox;
+  } else {
+    TRY_ASSIGN(sandbox.record, ParseRecord(*text));
   }
-  TRY_ASSIGN(sandbox.record, ParseRecord(*text));
   if (!sandbox.alive && sandbox.record.status != "stopped") {
+    sandbox.cut_off = sandbox.record.status == "creating";
     sandbox.record.error = sandbox.record.status == "creating"
                                ? "the start was cut off: its monitor died"
                                : "its monitor died";
@@ -171,8 +188,15 @@ base::Status Registry::WaitUntilDead(const SandboxPaths& paths,
 
 base::Result<UniqueFd> Registry::LockDead(const SandboxPaths& paths) {
   TRY_ASSIGN(UniqueFd fd, base::Open(paths.Lock(), O_RDWR | O_CREAT, 0600));
-  if (flock(fd.get(), LOCK_EX | LOCK_NB) == 0) return fd;
-  return MakeError(Code::kFailedPrecondition, "its monitor is alive");
+  if (LockCommand(fd.get(), F_OFD_SETLK, F_WRLCK) != 0)
+    return MakeError(Code::kFailedPrecondition, "its monitor is alive");
+  // Whoever held the lock before may have removed it, and a new sandbox have taken the name.
+  struct stat locked {};
+  struct stat named {};
+  if (fstat(fd.get(), &locked) != 0 || stat(paths.Lock().c_str(), &named) != 0 ||
+      locked.st_ino != named.st_ino || locked.st_dev != named.st_dev)
+    return MakeError(Code::kNotFound, "it was removed just now");
+  return fd;
 }
 
 std::vector<std::string> Registry::StaleDirectories() const {

@@ -10,7 +10,7 @@
 #include "shim/state/record.h"
 
 // The sandboxes under one root directory. Who lives is told by a lock alone: `<id>/lock` is held
-// (flock) by the CLI that makes the sandbox and then by its monitor, and the kernel drops it with
+// by the CLI that makes the sandbox and then by its monitor, and the kernel drops it with
 // them.
 namespace holt::shim {
 
@@ -49,6 +49,8 @@ struct Sandbox {
   SandboxPaths paths;
   Record record;
   bool alive = false;  // a monitor (or a CLI that makes it) holds the lock
+  // Dead, and it never came as far as "created": nobody has seen it as theirs.
+  bool cut_off = false;
 };
 
 class Registry {
@@ -71,7 +73,7 @@ class Registry {
   static base::Status WaitUntilDead(const SandboxPaths& paths, std::chrono::milliseconds deadline);
 
   // Takes the lock of a sandbox whose monitor is dead, so that one caller at a time cleans up.
-  // kFailedPrecondition when it is alive.
+  // kFailedPrecondition when it is alive, kNotFound when it is gone.
   static base::Result<base::UniqueFd> LockDead(const SandboxPaths& paths);
 
   // Directories of Begin() whose maker died.

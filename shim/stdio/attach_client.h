@@ -6,9 +6,9 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 
-// The attach protocol: docs/design/run.md, "Attach". A client connects to `<id>/attach.sock`, writes
-// one line `<stream> <container id> <exec id or ->\n`, reads one line, `ok\n` or `error <text>\n`, and
-// from then on:
+// The attach protocol: docs/design/run.md, "Attach". A client connects to `<id>/attach.sock`,
+// writes one line `<stream> <container id> <exec id or ->\n`, reads one line, `ok\n` or `error
+// <text>\n`, and from then on:
 //   stdin, stdout, stderr: raw bytes; the end of the stream is the half-close.
 //   control: lines. To the monitor `resize <rows> <columns>`, `signal <number>`; from it
 //   `exit <status>` when the process ended. The stub speaks it, because it knows no protobuf.
@@ -17,7 +17,8 @@ namespace holt::shim {
 inline constexpr size_t kMaxAttachLine = 512;
 
 base::Result<base::UniqueFd> AttachStream(const std::string& socket_path, std::string_view stream,
-                                          const std::string& container_id, const std::string& exec_id);
+                                          const std::string& container_id,
+                                          const std::string& exec_id);
 
 // Reads up to a newline, one byte at a time, so that not a byte behind it is taken. The line comes
 // without its newline.

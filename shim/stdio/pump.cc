@@ -110,8 +110,7 @@ void Pump::Read() {
     return Finish(base::ErrnoError(err, "read"));
   }
   if (n == 0) return Finish({});
-  if (filter_ && !filter_(buffer_))
-    return Finish(base::Error(base::Code::kCancelled, "detached"));
+  if (filter_ && !filter_(buffer_)) return Finish(base::Error(base::Code::kCancelled, "detached"));
   Write();
 }
 

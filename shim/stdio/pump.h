@@ -10,10 +10,10 @@
 
 namespace holt::shim {
 
-// Moves bytes from one descriptor to another on an event loop until the source ends, with at most one
-// buffer on the way: a target that does not take stops the reading. Descriptors are borrowed and may
-// be anything: sockets, pipes, terminals, files. Their O_NONBLOCK is left alone, because others may
-// hold the same terminal or pipe.
+// Moves bytes from one descriptor to another on an event loop until the source ends, with at most
+// one buffer on the way: a target that does not take stops the reading. Descriptors are borrowed
+// and may be anything: sockets, pipes, terminals, files. Their O_NONBLOCK is left alone, because
+// others may hold the same terminal or pipe.
 class Pump {
  public:
   // Sees what was read before it is passed on and may change it; false ends the pump (kCancelled).

@@ -1,0 +1,121 @@
+#pragma once
+
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/event_loop.h"
+#include "base/result.h"
+#include "base/unique_fd.h"
+#include "oci/runtime_spec.h"
+#include "rpc/server.h"
+#include "shim/monitor/agent_link.h"
+#include "shim/monitor/attach_server.h"
+#include "shim/monitor/container.h"
+#include "shim/monitor/container_log.h"
+#include "shim/monitor/diagnosis.h"
+#include "shim/monitor/machine.h"
+#include "shim/monitor/outcome.h"
+#include "shim/monitor/share.h"
+#include "shim/monitor/timeline.h"
+#include "shim/state/layout.h"
+#include "shim/state/record.h"
+#include "shim/state/uid_lease.h"
+
+namespace holt::shim {
+
+// A sandbox from its first process to the last: starts the machine and the container in it, serves
+// whoever asks, keeps state.json true, and takes everything down again, once. The phases and what
+// moves between them: docs/processes/monitor.md.
+class Sandbox {
+ public:
+  struct Options {
+    std::string root;
+    Request request;
+    oci::Config config;
+    base::UniqueFd outcome;  // to the command that waits for the start
+    base::UniqueFd life;     // its end, before the container was started, is the end of the sandbox
+    base::UniqueFd timeline;  // gets the steps at the very end
+    int64_t began_nanos = 0;  // CLOCK_MONOTONIC at the monitor's start
+  };
+  using Done = std::function<void(base::Status)>;
+
+  // `loop` is stopped when everything is down.
+  Sandbox(base::EventLoop& loop, Options options);
+  Sandbox(const Sandbox&) = delete;
+  Sandbox& operator=(const Sandbox&) = delete;
+
+  // Starts everything; what goes wrong, now or later, goes to the outcome.
+  void Begin();
+  // Ends the sandbox as soon as it can be done cleanly.
+  void Stop(const std::string& why);
+
+  // What the service and attached clients ask for. `done` is called once.
+  void Start(Done done);
+  void Kill(const std::string& exec_id, int signal, bool all, Done done);
+  void Delete(bool force, Done done);
+  void Exec(const Container::ExecOptions& options, std::function<void(base::Result<int32_t>)> done);
+  // kNotFound for one that is not there (any more).
+  base::Result<Process*> FindProcess(const std::string& container, const std::string& exec_id);
+  // Null while it is taken down.
+  Container* container();
+  const Record& record() const { return record_; }
+  std::vector<TimelineStep> TimelineSteps() const { return timeline_.Steps(); }
+
+ private:
+  enum class Phase { kBooting, kCreated, kStarting, kRunning, kExited, kTeardown };
+
+  // sandbox.cc: up.
+  base::Status StartAll();
+  base::Status StartMachine();
+  base::Status Serve();
+  void OnAgentReady(base::Result<AgentLink::Ready> ready);
+  void CreateContainer();
+  void OnCreated();
+  void AddGuestTimeline();
+  void OnStarted(base::Status status);
+  void OnStub(const std::string& exec_id, pid_t pid);
+  void Save();
+
+  // sandbox_end.cc: down.
+  void OnSomethingEnded();
+  void Settle();
+  void FailStart(base::Error error);
+  void EndRunning(const ProcessExit& exit);
+  void OnExit(const ProcessExit& exit);
+  void KillContainer();
+  void ScheduleTeardown();
+  void Teardown();
+  void WriteTimeline();
+
+  bool starting() const { return phase_ == Phase::kBooting; }
+
+  base::EventLoop& loop_;
+  Options options_;
+  SandboxPaths paths_;
+  Record record_;
+  Phase phase_ = Phase::kBooting;
+  Timeline timeline_;
+  UidLease uid_;
+  Outcome outcome_;
+  Share share_;
+  std::unique_ptr<AgentLink> link_;
+  Machine machine_;
+  ContainerLog log_;
+  std::unique_ptr<Container> container_;
+  std::unique_ptr<AttachServer> attach_;
+  std::unique_ptr<rpc::Server> server_;
+
+  Evidence evidence_;
+  int64_t ready_nanos_ = 0;
+  int64_t guest_boot_us_ = 0;
+  Done start_done_;
+  std::vector<Done> delete_done_;
+  bool remove_ = false;
+  bool settling_ = false;
+  bool teardown_scheduled_ = false;
+  base::EventLoop::TimerId ready_timer_ = 0;
+};
+
+}  // namespace holt::shim
