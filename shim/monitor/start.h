@@ -16,8 +16,8 @@
 namespace holt::shim {
 
 struct StartedMonitor {
-  pid_t pid =
-      -1;  // a child of the caller, in a session of its own; the caller need not wait for it
+  // A child of the caller, in a session of its own; the caller need not wait for it.
+  pid_t pid = -1;
   base::UniqueFd pidfd;  // readable when it has ended
   // With Request::foreground: a sandbox whose container was not started yet ends and vanishes when
   // this is closed, by the caller's death for one. Afterwards it means nothing.
