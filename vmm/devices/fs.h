@@ -37,6 +37,8 @@ class FsDevice : public VirtioDevice {
   base::Status StartExternal(uint64_t features, std::span<const ExternalQueue> queues) override;
   base::Status StopExternal(std::span<ExternalQueue> queues) override;
 
+  int socket_for_test() const { return frontend_->socket(); }
+
   // Linux takes as many pages in a request as the queue has descriptors, less a few.
   static constexpr uint16_t kQueueSize = 1024;
 
