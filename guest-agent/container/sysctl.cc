@@ -23,8 +23,11 @@ std::string SysctlPath(const std::string& name) {
 }
 
 base::Status WriteSysctls(int proc, const std::map<std::string, std::string>& values) {
+  if (values.empty()) return {};
+  // Not below `proc`: "net/../../sysrq-trigger" is no sysctl.
+  TRY_ASSIGN(base::UniqueFd sys, base::OpenAt(proc, "sys", O_PATH | O_DIRECTORY));
   for (const auto& [name, value] : values) {
-    auto file = base::OpenAt2(proc, "sys/" + SysctlPath(name), O_WRONLY,
+    auto file = base::OpenAt2(sys.get(), SysctlPath(name), O_WRONLY,
                               RESOLVE_BENEATH | RESOLVE_NO_SYMLINKS | RESOLVE_NO_MAGICLINKS);
     std::string item = fmt::format("linux.sysctl[\"{}\"]", name);
     if (!file) return std::move(file).error().Wrap(item);

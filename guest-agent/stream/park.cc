@@ -29,6 +29,9 @@ void StreamPark::Park(UniqueFd connection) {
   Parked& parked = parked_[key];
   parked.fd = std::move(connection);
   parked.timer = loop_.AddTimer(patience_, [this, key] {
+    parked_.at(key).timer = 0;
+    // A call that waits for others besides it decides its fate.
+    if (IsAwaited(parked_.at(key).id)) return;
     base::log::Warning("a stream was not named in time");
     Drop(key);
   });
@@ -103,22 +106,36 @@ void StreamPark::ServeAny() {
 
 void StreamPark::Take(const std::vector<uint64_t>& ids, Taken done) {
   for (size_t i = 0; i < ids.size(); ++i) {
-    bool used = ids[i] != 0 && std::count(ids.begin(), ids.end(), ids[i]) > 1;
-    for (const auto& [key, order] : orders_)
-      used |= ids[i] != 0 && std::count(order->ids.begin(), order->ids.end(), ids[i]) > 0;
-    if (used) return done(MakeError(Code::kInvalidArgument, "stream {} is named twice", ids[i]));
+    bool used = std::count(ids.begin(), ids.end(), ids[i]) > 1 || IsAwaited(ids[i]);
+    if (ids[i] != 0 && used)
+      return done(MakeError(Code::kInvalidArgument, "stream {} is named twice", ids[i]));
   }
   auto order = std::make_shared<Order>(Order{ids, std::move(done), 0});
   if (Serve(*order)) return;
   uint64_t key = next_key_++;
   orders_[key] = order;
-  order->timer = loop_.AddTimer(patience_, [this, key] {
-    auto late = orders_.extract(key).mapped();
-    for (uint64_t id : late->ids)
-      if (id != 0 && Find(id) == nullptr)
-        return late->done(
-            MakeError(Code::kDeadlineExceeded, "stream {} did not arrive in time", id));
+  order->timer = loop_.AddTimer(patience_, [this, key] { OnTooLate(key); });
+}
+
+bool StreamPark::IsAwaited(uint64_t id) const {
+  return std::any_of(orders_.begin(), orders_.end(), [id](const auto& entry) {
+    const auto& ids = entry.second->ids;
+    return id != 0 && std::count(ids.begin(), ids.end(), id) > 0;
   });
+}
+
+void StreamPark::OnTooLate(uint64_t order_key) {
+  auto late = orders_.extract(order_key).mapped();
+  uint64_t missing = 0;
+  for (uint64_t id : late->ids)
+    if (id != 0 && Find(id) == nullptr) missing = id;
+  std::erase_if(parked_, [&](auto& entry) {
+    if (std::count(late->ids.begin(), late->ids.end(), entry.second.id) == 0) return false;
+    if (entry.second.id == 0) return false;
+    loop_.CancelTimer(entry.second.timer);
+    return true;
+  });
+  late->done(MakeError(Code::kDeadlineExceeded, "stream {} did not arrive in time", missing));
 }
 
 }  // namespace holt::guest_agent

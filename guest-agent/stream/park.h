@@ -60,6 +60,8 @@ class StreamPark {
   bool Serve(Order& order);
   void ServeAny();
   Parked* Find(uint64_t id);
+  bool IsAwaited(uint64_t id) const;
+  void OnTooLate(uint64_t order_key);
 
   base::EventLoop& loop_;
   std::chrono::milliseconds patience_;
