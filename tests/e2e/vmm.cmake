@@ -10,4 +10,8 @@ if(TARGET holt-vmm AND TARGET guest_agent_initramfs)
   holt_e2e_test(fsd_test SOURCES fsd_test.cc
     DEPS rpc rpc_vmm vmm_software vmm_control guest_agent_initramfs ON software)
   add_dependencies(fsd_test holt-vmm holt-fsd vmm_guest)
+  holt_e2e_test(vmm_kvm_test SOURCES vmm_kvm_test.cc
+    DEPS rpc rpc_vmm vmm_control guest_agent_initramfs ON kvm)
+  add_dependencies(vmm_kvm_test holt-vmm holt-fsd vmm_guest)
+  holt_e2e_test(kvm_cpu_test SOURCES kvm_cpu_test.cc DEPS vmm_kvm vmm_probe ON kvm)
 endif()

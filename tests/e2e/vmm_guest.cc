@@ -1,5 +1,5 @@
-// PID 1 of the guest in vmm_software_test and fsd_test: does what "act=" on the kernel's command
-// line says.
+// PID 1 of the guest in vmm_software_test, vmm_kvm_test and fsd_test: does what "act=" on the
+// kernel's command line says.
 
 #include <linux/vm_sockets.h>
 #include <sys/mount.h>
@@ -74,6 +74,12 @@ int main() {
   if (std::strcmp(action, "fs") == 0) Fs(false);
   if (std::strcmp(action, "fs-readonly") == 0) Fs(true);
   if (std::strcmp(action, "hang") == 0) pause();
+  if (std::strcmp(action, "spin") == 0)
+    for (volatile unsigned turns = 0;;) turns = turns + 1;
+  if (std::strcmp(action, "cpus") == 0) std::printf("cpus: %ld\n", sysconf(_SC_NPROCESSORS_ONLN));
+  if (std::strcmp(action, "memory") == 0)
+    std::printf("memory: %ld MiB\n", sysconf(_SC_PHYS_PAGES) / 256);
+  std::fflush(stdout);
   reboot(RB_POWER_OFF);
   return 1;
 }

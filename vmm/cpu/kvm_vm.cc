@@ -35,17 +35,16 @@ constexpr struct {
 // Every line to the IO-APIC and none to the 8259s, which no guest of ours sets up: unmasked after
 // reset, they would raise interrupts that nobody acknowledges.
 Status RouteInterrupts(int vm) {
-  KvmArray<kvm_irq_routing> routing(KvmVm::kGsiCount);
-  routing.header()->nr = KvmVm::kGsiCount;
+  KvmArray<kvm_irq_routing_entry> routing(KvmVm::kGsiCount);
   for (uint32_t gsi = 0; gsi < KvmVm::kGsiCount; ++gsi) {
-    kvm_irq_routing_entry& entry = routing.entries()[gsi];
+    kvm_irq_routing_entry entry{};
     entry.gsi = gsi;
     entry.type = KVM_IRQ_ROUTING_IRQCHIP;
     entry.u.irqchip.irqchip = KVM_IRQCHIP_IOAPIC;
     entry.u.irqchip.pin = gsi;
+    routing.Set(gsi, entry);
   }
-  if (ioctl(vm, KVM_SET_GSI_ROUTING, routing.header()) != 0)
-    return HOLT_ERRNO("KVM_SET_GSI_ROUTING");
+  if (ioctl(vm, kKvmSetGsiRouting, routing.data()) != 0) return HOLT_ERRNO("KVM_SET_GSI_ROUTING");
   return {};
 }
 
@@ -110,12 +109,12 @@ Status KvmVm::AddInterrupt(uint32_t gsi, int eventfd) {
 }
 
 Result<std::vector<kvm_cpuid_entry2>> KvmVm::SupportedCpuid() const {
-  KvmArray<kvm_cpuid2> cpuid(kMaxCpuidEntries);
-  cpuid.header()->nent = kMaxCpuidEntries;
-  if (ioctl(kvm_.get(), KVM_GET_SUPPORTED_CPUID, cpuid.header()) != 0)
+  KvmArray<kvm_cpuid_entry2> cpuid(kMaxCpuidEntries);
+  if (ioctl(kvm_.get(), kKvmGetSupportedCpuid, cpuid.data()) != 0)
     return HOLT_ERRNO("KVM_GET_SUPPORTED_CPUID");
-  const auto leaves = cpuid.entries().first(cpuid.header()->nent);
-  return std::vector<kvm_cpuid_entry2>(leaves.begin(), leaves.end());
+  std::vector<kvm_cpuid_entry2> leaves;
+  for (uint32_t i = 0; i < cpuid.count(); ++i) leaves.push_back(cpuid.Get(i));
+  return leaves;
 }
 
 bool KvmVm::HasTscDeadline() const {

@@ -94,11 +94,9 @@ Result<std::unique_ptr<Vcpu>> Vcpu::Create(const KvmVm& vm, uint32_t index, uint
   TRY_ASSIGN(auto supported, vm.SupportedCpuid());
   auto leaves = GuestCpuid(std::move(supported),
                            {.index = index, .count = count, .tsc_deadline = vm.HasTscDeadline()});
-  KvmArray<kvm_cpuid2> cpuid(leaves.size());
-  cpuid.header()->nent = static_cast<uint32_t>(leaves.size());
-  std::ranges::copy(leaves, cpuid.entries().begin());
-  if (ioctl(vcpu->fd_.get(), KVM_SET_CPUID2, cpuid.header()) != 0)
-    return HOLT_ERRNO("KVM_SET_CPUID2");
+  KvmArray<kvm_cpuid_entry2> cpuid(leaves.size());
+  for (size_t i = 0; i < leaves.size(); ++i) cpuid.Set(i, leaves[i]);
+  if (ioctl(vcpu->fd_.get(), kKvmSetCpuid2, cpuid.data()) != 0) return HOLT_ERRNO("KVM_SET_CPUID2");
   TRY(vcpu->SetMsrs());
   return vcpu;
 }
@@ -108,16 +106,19 @@ Vcpu::~Vcpu() {
 }
 
 Status Vcpu::SetMsrs() {
-  KvmArray<kvm_msrs> msrs(2);
-  msrs.header()->nmsrs = 2;
-  msrs.entries()[0] = {.index = kMsrMiscEnable, .data = kFastStrings};
-  msrs.entries()[1] = {.index = kMsrMtrrDefaultType, .data = kMtrrWriteBack};
+  const kvm_msr_entry values[] = {
+      {.index = kMsrMiscEnable, .data = kFastStrings},
+      {.index = kMsrMtrrDefaultType, .data = kMtrrWriteBack},
+  };
+  constexpr int kCount = std::size(values);
+  KvmArray<kvm_msr_entry> msrs(kCount);
+  for (size_t i = 0; i < kCount; ++i) msrs.Set(i, values[i]);
   // The result is how many were set.
-  const int set = ioctl(fd_.get(), KVM_SET_MSRS, msrs.header());
+  const int set = ioctl(fd_.get(), kKvmSetMsrs, msrs.data());
   if (set < 0) return HOLT_ERRNO("KVM_SET_MSRS");
-  if (set != 2)
+  if (set != kCount)
     return MakeError(Code::kUnsupported, "KVM_SET_MSRS: KVM refused MSR {:#x}",
-                     msrs.entries()[static_cast<size_t>(set)].index);
+                     static_cast<uint32_t>(values[set].index));
   return {};
 }
 

@@ -39,14 +39,8 @@ constexpr int kPlain[] = {
     SCMP_SYS(getrandom), SCMP_SYS(getrusage),
 };
 
-// On /dev/kvm's machine and its vCPUs, once the machine exists.
-constexpr unsigned long kKvmIoctls[] = {
-    KVM_RUN,          KVM_IOEVENTFD,    KVM_IRQFD,         KVM_IRQ_LINE,      KVM_SIGNAL_MSI,   KVM_KVMCLOCK_CTRL,
-    KVM_GET_REGS,     KVM_SET_REGS,     KVM_GET_SREGS,     KVM_SET_SREGS,     KVM_GET_MSRS,     KVM_SET_MSRS,
-    KVM_GET_MP_STATE, KVM_SET_MP_STATE, KVM_GET_LAPIC,     KVM_SET_LAPIC,     KVM_GET_XSAVE,    KVM_SET_XSAVE,
-    KVM_GET_XCRS,     KVM_SET_XCRS,     KVM_GET_VCPU_EVENTS, KVM_SET_VCPU_EVENTS, KVM_GET_DEBUGREGS,
-    KVM_SET_DEBUGREGS, KVM_GET_CLOCK,   KVM_SET_CLOCK,     KVM_GET_IRQCHIP,   KVM_SET_IRQCHIP,
-};
+// On a vCPU, once the machine exists: running it, saying where it failed, and that it was paused.
+constexpr unsigned long kKvmIoctls[] = {KVM_RUN, KVM_GET_REGS, KVM_KVMCLOCK_CTRL};
 
 struct Filter {
   scmp_filter_ctx context = seccomp_init(SCMP_ACT_KILL_PROCESS);
