@@ -17,7 +17,9 @@ class KvmVm : public GuestMachine {
     auto kvm = base::Open("/dev/kvm", O_RDWR);
     ASSERT_TRUE(kvm.ok()) << kvm.error().message();
     auto [fs_vmm, fs_fsd] = *base::SocketPair();
-    if (!options.share.empty()) ASSERT_NO_FATAL_FAILURE(StartFsd(options, fs_fsd));
+    if (!options.share.empty()) {
+      ASSERT_NO_FATAL_FAILURE(StartFsd(options, fs_fsd));
+    }
     fs_fsd.Reset();
 
     vmm::v1::CreateRequest create;
@@ -52,7 +54,8 @@ class KvmVm : public GuestMachine {
              create, create_error);
   }
 
-  std::string more_cmdline_;  // kernel parameters of a test's own
+  // Kernel parameters of a test's own, or for debugging by hand.
+  std::string more_cmdline_ = getenv("HOLT_TEST_CMDLINE") ? getenv("HOLT_TEST_CMDLINE") : "";
 };
 
 }  // namespace holt

@@ -52,7 +52,9 @@ class SoftwareVm : public GuestMachine {
     auto qemu_pid = base::Spawn(qemu);
     ASSERT_TRUE(qemu_pid.ok()) << qemu_pid.error().message();
     qemu_ = *qemu_pid;
-    if (!options.share.empty()) ASSERT_NO_FATAL_FAILURE(StartFsd(options, fs_fsd));
+    if (!options.share.empty()) {
+      ASSERT_NO_FATAL_FAILURE(StartFsd(options, fs_fsd));
+    }
 
     vmm::v1::CreateRequest create;
     auto* spec = create.mutable_vm();

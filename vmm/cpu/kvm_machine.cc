@@ -185,7 +185,10 @@ void KvmMachine::FlushSerial() {
 void KvmMachine::Exit(Reason reason, std::string detail) {
   if (std::exchange(exited_, true)) return;
   loop_.CancelTimer(panic_timer_);
-  if (threads_) threads_->Stop();
+  if (threads_) {
+    threads_->Stop();
+    base::log::Debug("the vCPUs left the guest {} times", threads_->Exits());
+  }
   // What the guest said before its end may still lie in its queues.
   for (auto& transport : transports_) transport->ServeQueues();
   FlushSerial();

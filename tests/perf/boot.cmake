@@ -1,0 +1,6 @@
+if(TARGET holt-vmm)
+  add_executable(holt-perf-vmm-boot vmm_boot.cc)
+  target_link_libraries(holt-perf-vmm-boot PRIVATE holt_options rpc rpc_vmm vmm_cmdline)
+  set_target_properties(holt-perf-vmm-boot PROPERTIES RUNTIME_OUTPUT_DIRECTORY ${CMAKE_BINARY_DIR}/tests/bench)
+  add_dependencies(holt-perf-vmm-boot holt-vmm)
+endif()
