@@ -59,9 +59,9 @@ Result<UniqueFd> ListenUnix(const std::string& path, int backlog) {
   return fd;
 }
 
-Result<UniqueFd> ConnectUnix(const std::string& path) {
+Result<UniqueFd> ConnectUnix(const std::string& path, int flags) {
   TRY_ASSIGN(UnixAddress address, MakeAddress(path));
-  UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | flags, 0));
   if (!fd) return HOLT_ERRNO("socket");
   while (connect(fd.get(), reinterpret_cast<const sockaddr*>(&address.addr), address.length) != 0) {
     if (errno == EINTR) continue;

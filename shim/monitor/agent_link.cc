@@ -51,12 +51,12 @@ class AgentLink::Dial : public std::enable_shared_from_this<AgentLink::Dial> {
   ~Dial() { Unwatch(); }
 
   void Start(const std::string& path) {
-    auto socket = base::ConnectUnix(path);
+    // holt-vmm may hang; its backlog may be full. The loop does not wait for it.
+    auto socket = base::ConnectUnix(path, SOCK_NONBLOCK);
     if (!socket) return FinishLater(socket.error());
     socket_ = std::move(*socket);
     if (auto status = base::WriteFd(socket_.get(), fmt::format("CONNECT {}\n", port_)); !status)
       return FinishLater(status.error());
-    (void)base::SetNonblocking(socket_.get(), true);
     watched_ = true;
     if (auto status = loop_.AddFd(socket_.get(), EPOLLIN, [this](uint32_t) { Read(); }); !status)
       return FinishLater(status.error());

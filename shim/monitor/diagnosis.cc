@@ -5,23 +5,17 @@
 namespace holt::shim {
 
 bool IsConclusive(const Evidence& evidence) {
-  return !evidence.panic.empty() || !evidence.agent_error.empty() || !evidence.step_error.empty();
+  return !evidence.panic.empty() || !evidence.agent_error.empty();
 }
 
 std::string Explain(const Evidence& evidence) {
   std::string cause;
   if (!evidence.panic.empty()) {
     cause = "the guest kernel panicked: " + evidence.panic;
-  } else if (!evidence.fsd.empty()) {
-    // Whatever else ended, ended because its root file system went away.
-    cause = evidence.fsd;
   } else if (!evidence.agent_error.empty()) {
     cause = "the guest's agent failed: " + evidence.agent_error;
-  } else if (!evidence.qemu.empty()) {
-    cause = evidence.qemu;
-    if (!evidence.vm_end.empty()) cause += " (" + evidence.vm_end + ")";
-  } else if (!evidence.vmm.empty()) {
-    cause = evidence.vmm;
+  } else if (!evidence.process_end.empty()) {
+    cause = evidence.process_end;
   } else if (!evidence.step_error.empty()) {
     cause = evidence.step_error;
   } else if (!evidence.vm_end.empty()) {

@@ -11,9 +11,9 @@ struct Evidence {
   std::string agent_error;  // what the agent said on its way out
   std::string panic;        // the guest kernel's panic line
   std::string vm_end;       // any other end of the machine, in words
-  std::string fsd;          // "holt-fsd exited with status 1: …"
-  std::string vmm;
-  std::string qemu;
+  // The process of the machine that ended first, other than by a clean exit, which the others make
+  // when their peers are gone: "holt-fsd exited with status 1: …".
+  std::string process_end;
   std::string console_line;  // the last line on the guest's console
   bool agent_lost = false;   // the agent's connection ended
   bool deadline_passed = false;

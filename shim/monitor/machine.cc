@@ -93,25 +93,28 @@ base::Status Machine::Start(const MachineSpec& spec, OnChange on_change) {
     TRY(StartQemu(spec, wiring));
     timeline_.End("start QEMU");
   }
-  timeline_.Begin("start holt-fsd");
-  TRY(StartFsd(spec, wiring.fs.second.get()));
-  timeline_.End("start holt-fsd");
   timeline_.Begin("start holt-vmm");
   TRY(StartVmm(spec, wiring));
   timeline_.End("start holt-vmm");
   TRY_ASSIGN(control_, rpc::Client::Create(loop_, std::move(wiring.control.first)));
+  fs_socket_ = std::move(wiring.fs.second);
   CreateAndStart(spec, wiring);
   return {};
 }
 
-base::Status Machine::StartFsd(const MachineSpec& spec, int socket) {
+base::Status Machine::StartFileServer(const MachineSpec& spec) {
+  timeline_.Begin("start holt-fsd");
   base::SpawnOptions options;
   options.argv = {spec.libexec + "/holt-fsd", "--shared-dir", spec.share_directory, "--cache",
-                  "always"};
+                  spec.shared_writers ? "auto" : "always"};
   if (spec.debug) options.argv.insert(options.argv.end(), {"--log-level", "debug"});
   ChildFds fds(options);
-  options.argv.insert(options.argv.end(), {"--socket-fd", fmt::format("{}", fds.Add(socket))});
-  TRY_ASSIGN(fsd_, Child::Start(loop_, "holt-fsd", std::move(options), [this] { Changed(); }));
+  options.argv.insert(options.argv.end(),
+                      {"--socket-fd", fmt::format("{}", fds.Add(fs_socket_.get()))});
+  TRY_ASSIGN(fsd_,
+             Child::Start(loop_, "holt-fsd", std::move(options), [this] { ProcessEnded(fsd_); }));
+  fs_socket_.Reset();
+  timeline_.End("start holt-fsd");
   return {};
 }
 
@@ -134,7 +137,8 @@ base::Status Machine::StartQemu(const MachineSpec& spec, Wiring& wiring) {
   options.gid = spec.qemu_uid;
   options.no_new_privileges = true;
   options.working_directory = "/";
-  TRY_ASSIGN(qemu_, Child::Start(loop_, "QEMU", std::move(options), [this] { Changed(); }));
+  TRY_ASSIGN(qemu_,
+             Child::Start(loop_, "QEMU", std::move(options), [this] { ProcessEnded(qemu_); }));
   return {};
 }
 
@@ -171,7 +175,8 @@ base::Status Machine::StartVmm(const MachineSpec& spec, Wiring& wiring) {
   options.gid = spec.vmm_uid;
   options.no_new_privileges = true;
   options.working_directory = "/";
-  TRY_ASSIGN(vmm_, Child::Start(loop_, "holt-vmm", std::move(options), [this] { Changed(); }));
+  TRY_ASSIGN(vmm_,
+             Child::Start(loop_, "holt-vmm", std::move(options), [this] { ProcessEnded(vmm_); }));
   return {};
 }
 
@@ -237,6 +242,12 @@ void Machine::ReadConsole() {
   }
 }
 
+void Machine::ProcessEnded(const std::unique_ptr<Child>& child) {
+  std::string& end = child->wait_status() == 0 ? clean_end_ : process_end_;
+  if (end.empty()) end = child->Describe();
+  Changed();
+}
+
 void Machine::Changed() {
   ended_ = true;
   if (on_change_) on_change_();
@@ -247,9 +258,8 @@ void Machine::AddEvidence(Evidence& evidence) const {
   evidence.panic = panic_;
   evidence.vm_end = vm_end_;
   evidence.console_line = LastLine(console_);
-  if (fsd_ && !fsd_->running()) evidence.fsd = fsd_->Describe();
-  if (vmm_ && !vmm_->running()) evidence.vmm = vmm_->Describe();
-  if (qemu_ && !qemu_->running()) evidence.qemu = qemu_->Describe();
+  evidence.process_end = process_end_;
+  if (evidence.vm_end.empty()) evidence.vm_end = clean_end_;
 }
 
 std::vector<ProcessIdentity> Machine::Processes() const {

@@ -26,6 +26,8 @@ struct MachineSpec {
   std::string libexec;
   std::string qemu;
   std::string share_directory;
+  // Somebody else than the guest writes in the share (volumes): it must look again now and then.
+  bool shared_writers = false;
   int vsock_listener = -1;   // borrowed
   int vsock_directory = -1;  // borrowed
   std::string vsock_name;
@@ -45,8 +47,11 @@ class Machine {
   Machine(base::EventLoop& loop, Timeline& timeline) : loop_(loop), timeline_(timeline) {}
   ~Machine();
 
-  // Starts everything and lets the guest run as soon as the VMM has set it up.
+  // Starts everything but holt-fsd and lets the guest run as soon as the VMM has set it up.
   base::Status Start(const MachineSpec& spec, OnChange on_change);
+  // Starts holt-fsd, which QEMU or holt-vmm waits for. What is mounted in the share while it enters
+  // its namespaces may be missing there for ever: mounts do not propagate to a detached copy.
+  base::Status StartFileServer(const MachineSpec& spec);
   // Adds what is known to `evidence`.
   void AddEvidence(Evidence& evidence) const;
   bool ended() const { return ended_; }
@@ -63,12 +68,12 @@ class Machine {
 
  private:
   struct Wiring;
-  base::Status StartFsd(const MachineSpec& spec, int socket);
   base::Status StartVmm(const MachineSpec& spec, Wiring& wiring);
   base::Status StartQemu(const MachineSpec& spec, Wiring& wiring);
   void CreateAndStart(const MachineSpec& spec, const Wiring& wiring);
   void ReadConsole();
   void Changed();
+  void ProcessEnded(const std::unique_ptr<Child>& child);
   void StepFailed(const base::Error& error);
 
   base::EventLoop& loop_;
@@ -78,11 +83,14 @@ class Machine {
   std::unique_ptr<Child> vmm_;
   std::unique_ptr<Child> qemu_;
   std::unique_ptr<rpc::Client> control_;
+  base::UniqueFd fs_socket_;  // holt-fsd's end, until it is started
   base::UniqueFd console_pipe_;
   std::string console_;
   std::string step_error_;
   std::string panic_;
   std::string vm_end_;
+  std::string process_end_;  // the first that was no clean exit
+  std::string clean_end_;    // the first that was
   bool ended_ = false;
   bool powered_off_ = false;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);

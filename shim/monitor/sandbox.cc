@@ -109,12 +109,16 @@ base::Status Sandbox::StartAll() {
     OnSomethingEnded();
   };
   TRY_ASSIGN(link_, AgentLink::Create(loop_, paths_.Vsock(), uid_.uid(), std::move(handlers)));
-  TRY(StartMachine());
+  MachineSpec machine = DescribeMachine();
+  TRY(StartMachine(machine));
 
   // The guest boots meanwhile.
   timeline_.Begin("mount the root file system");
   TRY(share_.AddContainer(request, options_.config));
   timeline_.End("mount the root file system");
+  base::Status file_server = machine_.StartFileServer(machine);
+  SaveProcesses();
+  TRY(std::move(file_server));
   TRY_ASSIGN(log_, ContainerLog::Open(paths_.Log(), request.log_bytes));
   Container::Options container;
   container.id = request.id;
@@ -130,7 +134,7 @@ base::Status Sandbox::StartAll() {
   return Serve();
 }
 
-base::Status Sandbox::StartMachine() {
+MachineSpec Sandbox::DescribeMachine() const {
   const Request& request = options_.request;
   MachineSpec spec;
   spec.accel = request.accel == "kvm" ? Accel::kKvm : Accel::kSoftware;
@@ -140,26 +144,30 @@ base::Status Sandbox::StartMachine() {
   spec.initramfs = request.initramfs;
   spec.cmdline = vmm::BaseKernelCmdline(spec.accel == Accel::kKvm ? vmm::CpuBackEnd::kKvm
                                                                   : vmm::CpuBackEnd::kSoftware);
-  if (request.debug) spec.cmdline += " holt.debug=1";
+  if (request.debug) spec.cmdline += " holt.log=debug";
   spec.libexec = request.libexec;
   spec.qemu = request.qemu;
   spec.share_directory = share_.directory();
+  spec.shared_writers = HasVolumes(options_.config);
   spec.vsock_listener = link_->listener();
   spec.vsock_directory = link_->directory();
   spec.vsock_name = AgentLink::kSocketName;
   spec.vmm_uid = uid_.uid();
   spec.qemu_uid = uid_.uid();
   spec.debug = request.debug;
+  return spec;
+}
+
+base::Status Sandbox::StartMachine(const MachineSpec& spec) {
   timeline_.Begin("boot the guest");
   auto status = machine_.Start(spec, [this] { OnSomethingEnded(); });
   link_->ReleaseListener();
-  for (ProcessIdentity& process : machine_.Processes())
-    record_.processes.push_back(std::move(process));
-  Save();
+  SaveProcesses();
   TRY(std::move(status));
-  evidence_.deadline_ms = request.start_deadline_ms > 0 ? request.start_deadline_ms
-                          : spec.accel == Accel::kKvm   ? kReadyDeadlineMs
-                                                        : kReadyDeadlineSoftwareMs;
+  int64_t wanted = options_.request.start_deadline_ms;
+  evidence_.deadline_ms = wanted > 0                  ? wanted
+                          : spec.accel == Accel::kKvm ? kReadyDeadlineMs
+                                                      : kReadyDeadlineSoftwareMs;
   ready_timer_ = loop_.AddTimer(std::chrono::milliseconds(evidence_.deadline_ms), [this] {
     ready_timer_ = 0;
     evidence_.deadline_passed = true;
@@ -351,6 +359,13 @@ base::Result<Process*> Sandbox::FindProcess(const std::string& id, const std::st
 }
 
 Container* Sandbox::container() { return phase_ == Phase::kTeardown ? nullptr : container_.get(); }
+
+void Sandbox::SaveProcesses() {
+  record_.processes.resize(std::min<size_t>(record_.processes.size(), 1));  // the monitor itself
+  for (ProcessIdentity& process : machine_.Processes())
+    record_.processes.push_back(std::move(process));
+  Save();
+}
 
 void Sandbox::Save() {
   if (auto status = WriteRecord(paths_.State(), record_); !status)

@@ -68,7 +68,9 @@ class Sandbox {
 
   // sandbox.cc: up.
   base::Status StartAll();
-  base::Status StartMachine();
+  MachineSpec DescribeMachine() const;
+  base::Status StartMachine(const MachineSpec& spec);
+  void SaveProcesses();
   base::Status Serve();
   void OnAgentReady(base::Result<AgentLink::Ready> ready);
   void CreateContainer();

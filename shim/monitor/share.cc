@@ -44,6 +44,10 @@ bool IsBind(const oci::Mount& mount) {
 
 }  // namespace
 
+bool HasVolumes(const oci::Config& config) {
+  return std::any_of(config.mounts.begin(), config.mounts.end(), IsBind);
+}
+
 base::Status EnterMountNamespace() {
   if (unshare(CLONE_NEWNS) != 0) return HOLT_ERRNO("mount namespace");
   if (mount(nullptr, "/", nullptr, MS_REC | MS_SLAVE, nullptr) != 0)

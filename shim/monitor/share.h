@@ -38,6 +38,9 @@ class Share {
   size_t next_volume_ = 0;
 };
 
+// Whether the container has bind mounts, whose files others may change too.
+bool HasVolumes(const oci::Config& config);
+
 // Makes `path` (a directory, or an empty file) below `root`, whose symlinks cannot lead out of it.
 base::Status MakeInRoot(int root, const std::string& path, bool file);
 

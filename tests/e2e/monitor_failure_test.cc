@@ -9,9 +9,12 @@
 #include <thread>
 
 #include "base/file.h"
+#include "base/socket.h"
+#include "base/spawn.h"
 #include "guest-agent/initramfs.h"
 #include "rpc/agent.pb.h"
 #include "shim/monitor/cleanup.h"
+#include "shim/state/uid_lease.h"
 #include "shim/stdio/attach_client.h"
 #include "shim/stub/start.h"
 #include "tests/e2e/sandbox_harness.h"
@@ -269,6 +272,26 @@ TEST_F(MonitorFailureTest, GcTakesDebrisAndLeavesTheRest) {
   EXPECT_THAT(cleaned.removed, ::testing::ElementsAre("removed"));
   EXPECT_TRUE(base::PathExists(PathsOf("stopped").directory));
   EXPECT_TRUE(shim::Registry(root_).Find("alive")->alive);
+}
+
+TEST_F(MonitorFailureTest, AllProcessesOfALeasedUserCanBeKilled) {
+  auto lease = shim::UidLease::Take();
+  ASSERT_TRUE(lease.ok()) << lease.error().message();
+  std::vector<pid_t> pids;
+  for (int i = 0; i < 3; ++i) {
+    auto pid =
+        base::Spawn({.argv = {"/bin/sleep", "1000"}, .uid = lease->uid(), .gid = lease->uid()});
+    ASSERT_TRUE(pid.ok()) << pid.error().message();
+    pids.push_back(*pid);
+  }
+  auto status = shim::KillAllOfUser(lease->uid());
+  EXPECT_TRUE(status.ok()) << status.error().message();
+  for (pid_t pid : pids) {
+    int ended = 0;
+    ASSERT_EQ(waitpid(pid, &ended, 0), pid);
+    EXPECT_EQ(WTERMSIG(ended), SIGKILL);
+  }
+  EXPECT_TRUE(shim::KillAllOfUser(lease->uid()).ok()) << "nobody there is fine";
 }
 
 TEST_F(MonitorFailureTest, TheStubIsTheContainersPid) {
