@@ -77,7 +77,9 @@ constexpr int kAllowed[] = {
     SCMP_SYS(rt_sigreturn),
     SCMP_SYS(restart_syscall),
     SCMP_SYS(sched_yield),
+    // A thread that was started before the filter may make its first steps under it.
     SCMP_SYS(rseq),
+    SCMP_SYS(set_robust_list),
     SCMP_SYS(getrandom),
     SCMP_SYS(tgkill),
     SCMP_SYS(exit),
