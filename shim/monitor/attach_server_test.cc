@@ -31,6 +31,7 @@ using namespace std::chrono_literals;
 class AttachTest : public ::testing::Test {
  protected:
   void SetUp() override {
+    signal(SIGPIPE, SIG_IGN);
     std::string name = ::testing::TempDir() + "holt-attach-XXXXXX";
     ASSERT_NE(mkdtemp(name.data()), nullptr);
     paths_.directory = name;
