@@ -1,6 +1,7 @@
 #include "guest-agent/container/child.h"
 
 #include <fcntl.h>
+#include <limits.h>
 #include <linux/keyctl.h>
 #include <sched.h>
 #include <signal.h>
@@ -121,6 +122,16 @@ Status SetNames(const oci::Config& config) {
   return {};
 }
 
+// The agent's share in the namespace that this process is in: mounts of another one, the agent's,
+// cannot be copied here (open_tree(2): EINVAL).
+Result<UniqueFd> OpenShareHere(const Trusted& trusted, int share) {
+  char path[PATH_MAX];
+  ssize_t length =
+      readlinkat(trusted.proc.get(), fmt::format("self/fd/{}", share).c_str(), path, sizeof path);
+  if (length < 0 || length == static_cast<ssize_t>(sizeof path)) return HOLT_ERRNO("share");
+  return base::Open(std::string(path, static_cast<size_t>(length)), O_PATH | O_DIRECTORY);
+}
+
 // The namespaces are new already; builds the container in them. Afterwards "/" is its root.
 Status EnterNew(const ChildPlan& plan, const Trusted& trusted) {
   const oci::Config& config = *plan.config;
@@ -131,7 +142,8 @@ Status EnterNew(const ChildPlan& plan, const Trusted& trusted) {
   if (config.linux_) TRY(WriteSysctls(trusted.proc.get(), config.linux_->sysctl));
   RootfsInputs inputs;
   inputs.config = &config;
-  inputs.share = plan.share;
+  TRY_ASSIGN_CONTEXT(UniqueFd share, OpenShareHere(trusted, plan.share), "share");
+  inputs.share = share.get();
   inputs.dev = trusted.dev.get();
   inputs.mount_point = plan.mount_point;
   inputs.cgroup = plan.cgroup;
