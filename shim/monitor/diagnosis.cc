@@ -2,7 +2,15 @@
 
 #include <fmt/format.h>
 
+#include <string_view>
+
 namespace holt::shim {
+namespace {
+
+// How the kernel begins the line (kernel/panic.c); it says no more than we do.
+constexpr std::string_view kPanicPrefix = "Kernel panic - not syncing: ";
+
+}  // namespace
 
 bool IsConclusive(const Evidence& evidence) {
   return !evidence.panic.empty() || !evidence.agent_error.empty();
@@ -11,7 +19,9 @@ bool IsConclusive(const Evidence& evidence) {
 std::string Explain(const Evidence& evidence) {
   std::string cause;
   if (!evidence.panic.empty()) {
-    cause = "the guest kernel panicked: " + evidence.panic;
+    std::string_view line = evidence.panic;
+    if (line.starts_with(kPanicPrefix)) line.remove_prefix(kPanicPrefix.size());
+    cause = fmt::format("the guest kernel panicked: {}", line);
   } else if (!evidence.agent_error.empty()) {
     cause = "the guest's agent failed: " + evidence.agent_error;
   } else if (!evidence.process_end.empty()) {

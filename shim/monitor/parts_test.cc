@@ -124,7 +124,7 @@ TEST(DiagnosisTest, SaysWhatCameFirstNotWhatFollowed) {
   EXPECT_THAT(Explain(evidence), HasSubstr("reset itself"));
   evidence.process_end = "QEMU exited with status 1: no kernel";
   EXPECT_EQ(Explain(evidence), "start the machine: QEMU exited with status 1: no kernel");
-  evidence.panic = "VFS: Unable to mount root fs";
+  evidence.panic = "Kernel panic - not syncing: VFS: Unable to mount root fs";
   EXPECT_EQ(Explain(evidence),
             "start the machine: the guest kernel panicked: VFS: Unable to mount root fs");
   EXPECT_TRUE(IsConclusive(evidence));

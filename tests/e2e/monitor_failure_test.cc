@@ -295,17 +295,21 @@ TEST_F(MonitorFailureTest, AllProcessesOfALeasedUserCanBeKilled) {
 }
 
 TEST_F(MonitorFailureTest, TheStubIsTheContainersPid) {
-  auto monitor = Create(RequestOf("a"),
-                        ConfigOf({"sh", "-c", "trap 'exit 11' TERM; while :; do sleep 0.1; done"}));
+  auto monitor = Create(
+      RequestOf("a"),
+      ConfigOf({"sh", "-c", "trap 'exit 11' TERM; echo ready; while :; do sleep 0.1; done"}));
   ASSERT_TRUE(monitor.ok()) << monitor.error().message();
   shim::StubOptions options{.paths = PathsOf("a"), .container_id = "a"};
   options.installation.libexec = build_ + "/libexec/holt";
   auto stub = shim::StartStub(options);
   ASSERT_TRUE(stub.ok()) << stub.error().message();
   EXPECT_EQ(RecordOf("a").pid, *stub);
+  auto out = Attach("a", "stdout");
   Client client = Connect("a");
   ASSERT_TRUE(client.Start().ok());
   EXPECT_EQ(client.State()->host_pid(), *stub);
+  // Before its handler is there the signal would be an init's without one: deadly.
+  EXPECT_THAT(ReadUntil(out->get(), "ready"), HasSubstr("ready"));
   ASSERT_EQ(kill(*stub, SIGTERM), 0);
   int status = 0;
   ASSERT_EQ(waitpid(*stub, &status, 0), *stub);

@@ -288,5 +288,24 @@ TEST_F(MonitorTest, ASlowReaderGetsEverythingAfterTheExit) {
   EXPECT_EQ(AfterTheEnd("a").record.exit_status, 0);
 }
 
+TEST_F(MonitorTest, EightAtOnceDoNotDisturbEachOther) {
+  std::vector<std::thread> threads;
+  std::vector<Finished> runs(8);
+  for (size_t i = 0; i < runs.size(); ++i) {
+    threads.emplace_back([&, i] {
+      std::string n = std::to_string(i);
+      runs[i] = Run("a" + n, {"sh", "-c", "echo number " + n + "; exit " + n}, "",
+                    [](oci::Config&, shim::Request& request) { request.auto_remove = true; });
+    });
+  }
+  for (std::thread& thread : threads) thread.join();
+  for (size_t i = 0; i < runs.size(); ++i) {
+    EXPECT_EQ(runs[i].error, "");
+    EXPECT_EQ(runs[i].out, "number " + std::to_string(i) + "\n");
+    EXPECT_EQ(runs[i].status, static_cast<int>(i));
+    EXPECT_FALSE(base::PathExists(PathsOf("a" + std::to_string(i)).directory));
+  }
+}
+
 }  // namespace
 }  // namespace holt
