@@ -1,0 +1,165 @@
+// holt create: an OCI bundle's container in a machine of its own, up to the moment before exec.
+#include <unistd.h>
+
+#include <filesystem>
+
+#include "base/file.h"
+#include "oci/unsupported.h"
+#include "shim/cli/container.h"
+#include "shim/cli/pid_file.h"
+#include "shim/cli/subcommands.h"
+#include "shim/monitor/cleanup.h"
+#include "shim/run/accel.h"
+#include "shim/run/convert.h"
+#include "shim/run/launch.h"
+#include "shim/run/sizing.h"
+#include "shim/stub/start.h"
+
+namespace holt::shim::cli {
+namespace {
+
+using base::Code;
+using base::MakeError;
+
+struct CreateFlags {
+  std::string bundle = ".";
+  std::string pid_file;
+  std::string console_socket;
+  std::string accel;
+  int64_t preserve_fds = 0;
+  bool ignored = false;
+  std::vector<std::string> operands;
+};
+
+std::string In(const std::string& directory, const std::string& path) {
+  return path.empty() || path[0] == '/' ? path : directory + "/" + path;
+}
+
+base::Result<oci::Config> ReadBundle(const std::string& bundle) {
+  std::string path = bundle + "/config.json";
+  TRY_ASSIGN(std::string text, base::ReadFile(path, oci::kMaxConfigBytes));
+  TRY_ASSIGN_CONTEXT(oci::Config config, oci::ParseConfig(text), path);
+  TRY_CONTEXT(oci::CheckSupported(config), path);
+  if (!config.process) return MakeError(Code::kInvalidArgument, "{}: process: is required", path);
+  if (!config.root) return MakeError(Code::kInvalidArgument, "{}: root: is required", path);
+  for (oci::Mount& mount : config.mounts) {
+    bool bind = mount.type == "bind";
+    for (const std::string& option : mount.options)
+      bind = bind || option == "bind" || option == "rbind";
+    if (bind) mount.source = In(bundle, mount.source);
+  }
+  return config;
+}
+
+// The machine that the bundle's own limits ask for.
+base::Result<MachineSize> SizeFor(const oci::Config& config) {
+  std::optional<uint64_t> memory;
+  uint32_t cpus_milli = 0;
+  if (config.linux_ && config.linux_->resources) {
+    const oci::Resources& resources = *config.linux_->resources;
+    if (resources.memory && resources.memory->limit.value_or(-1) > 0)
+      memory = static_cast<uint64_t>(*resources.memory->limit);
+    if (resources.cpu && resources.cpu->quota.value_or(-1) > 0) {
+      uint64_t period = resources.cpu->period.value_or(100'000);
+      uint64_t quota = static_cast<uint64_t>(*resources.cpu->quota);
+      // Beyond what any machine has it is a bound that bounds nothing.
+      cpus_milli = static_cast<uint32_t>(
+          std::min<uint64_t>(period == 0 ? 0 : quota * 1000 / period, kMaxVcpus * 1000));
+    }
+  }
+  TRY_ASSIGN(uint64_t host_memory, HostMemory());
+  auto size = SizeMachine(memory, cpus_milli, host_memory);
+  if (!size) return std::move(size).error().Wrap("linux.resources.memory.limit");
+  return size;
+}
+
+base::Status CheckFlags(const CreateFlags& flags, const oci::Config& config) {
+  if (flags.preserve_fds != 0)
+    return MakeError(
+        Code::kUnsupported,
+        "--preserve-fds: not supported: a descriptor of the host means nothing in a virtual "
+        "machine");
+  bool terminal = config.process->terminal;
+  if (terminal && flags.console_socket.empty())
+    return MakeError(Code::kInvalidArgument,
+                     "process.terminal: a container with a terminal needs --console-socket");
+  if (!terminal && !flags.console_socket.empty())
+    return MakeError(Code::kInvalidArgument, "--console-socket: process.terminal is not set");
+  return {};
+}
+
+base::Result<int> Create(const CreateFlags& flags, const Global& global) {
+  const std::string& id = flags.operands.front();
+  TRY(CheckId(id));
+  std::error_code error;
+  std::string bundle = std::filesystem::canonical(flags.bundle, error).string();
+  if (error) return base::ErrnoError(error.value(), "--bundle " + flags.bundle);
+  TRY_ASSIGN(oci::Config config, ReadBundle(bundle));
+  TRY(CheckFlags(flags, config));
+
+  Request request;
+  request.id = id;
+  request.bundle = bundle;
+  request.rootfs = In(bundle, config.root->path);
+  request.command = DescribeCommand(config.process->args);
+  TRY_ASSIGN(MachineSize size, SizeFor(config));
+  request.memory_bytes = size.memory_bytes;
+  request.vcpus = size.vcpus;
+  request.stdin_open = true;
+  // The command ends, and the container waits for its start.
+  request.foreground = false;
+  request.debug = global.debug;
+  request.created_unix_nanos = NowUnixNanos();
+  TRY_ASSIGN(AccelChoice accel, ChooseAccel(flags.accel, global.root));
+  request.accel = AccelName(accel.accel);
+  request.qemu = accel.qemu;
+  TRY(FillInstallation(request));
+  TRY_ASSIGN(Launched launched, LaunchSandbox(global.registry(), request, config, std::nullopt));
+
+  StubOptions stub;
+  TRY_ASSIGN(stub.installation, FindInstallation());
+  stub.paths = launched.paths;
+  stub.container_id = id;
+  stub.terminal = config.process->terminal;
+  stub.console_socket = flags.console_socket;
+  auto finish = [&]() -> base::Status {
+    TRY_ASSIGN(pid_t pid, StartStub(stub));
+    return WritePidFile(flags.pid_file, pid);
+  };
+  if (auto finished = finish(); !finished) {
+    (void)ForceCleanup(global.root, id);
+    return std::move(finished).error();
+  }
+  return 0;
+}
+
+}  // namespace
+
+Subcommand CreateCommand() {
+  return {
+      .name = "create",
+      .group = Group::kRuntime,
+      .summary = "Create a container from an OCI bundle.",
+      .define = [](Flags& flags) -> Body {
+        auto create = std::make_shared<CreateFlags>();
+        create->accel = DefaultAccel();
+        flags.String("-b, --bundle", create->bundle, "DIR", "the directory of config.json (.)");
+        flags.String("--pid-file", create->pid_file, "FILE",
+                     "gets the number of the container's process");
+        flags.String("--console-socket", create->console_socket, "SOCKET",
+                     "gets the master of its terminal");
+        flags.Integer("--preserve-fds", create->preserve_fds, 0, 1024, "N",
+                      "only 0: the machine has none of them");
+        flags.Bool("--no-pivot", create->ignored,
+                   "without meaning in a machine: its root is always pivoted to");
+        flags.Bool("--no-new-keyring", create->ignored,
+                   "without meaning in a machine: it always gets one");
+        flags.Choice("--accel", create->accel, {"auto", "kvm", "software"},
+                     "the machine's processor (auto)");
+        flags.Operands("ID", 1, 1, create->operands);
+        return [create](const Global& global) { return Create(*create, global); };
+      },
+  };
+}
+
+}  // namespace holt::shim::cli

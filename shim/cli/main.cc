@@ -1,0 +1,130 @@
+// holt, the command: the flags in front of the subcommand, and the subcommand. docs/cli.md.
+#include <signal.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include <cstdio>
+#include <filesystem>
+#include <string>
+#include <vector>
+
+#include "base/file.h"
+#include "image/store.h"
+#include "shim/cli/command.h"
+#include "shim/cli/report.h"
+#include "shim/state/layout.h"
+
+namespace holt::shim::cli {
+namespace {
+
+constexpr int kBadUsage = 1;
+
+void Print(const std::string& text) { (void)base::WriteFd(1, text); }
+
+void DefineGlobal(Flags& flags, Global& global, bool& version) {
+  flags.Bool("-v, --version", version, "print the version and exit");
+  flags.String("--root", global.root, "DIR", "where the state of containers is (/run/holt)");
+  flags.String("--store", global.store, "DIR", "where images are (/var/lib/holt)");
+  flags.String("--log", global.log, "FILE", "append errors to FILE, too");
+  flags.Choice("--log-format", global.log_format, {"text", "json"}, "form of the log (text)");
+  flags.Bool("--debug", global.debug, "let all parts say more in their logs");
+  flags.Unsupported("--systemd-cgroup", false,
+                    "containers have no cgroup of their own on the host yet");
+  flags.Unsupported("--cgroup-manager", true,
+                    "containers have no cgroup of their own on the host yet");
+  flags.Unsupported("--rootless", true, "holt runs as root");
+  flags.Unsupported("--criu", true, "there is no checkpoint of a container");
+}
+
+const Subcommand* FindSubcommand(const std::string& name) {
+  for (const Subcommand& command : AllSubcommands())
+    if (command.name == name) return &command;
+  return nullptr;
+}
+
+std::string CommandHelp(const Subcommand& command, const Flags& flags) {
+  std::string usage = "usage: holt " + std::string(command.name);
+  std::string table = flags.Help();
+  if (!table.empty()) usage += " [FLAGS]";
+  if (!flags.operand_usage().empty()) usage += " " + flags.operand_usage();
+  std::string out = usage + "\n\n" + std::string(command.summary) + "\n";
+  if (!table.empty()) out += "\n" + table;
+  if (!command.notes.empty()) out += "\n" + std::string(command.notes) + "\n";
+  return out;
+}
+
+// Paths of other processes later, so never relative to this one's directory.
+std::string Absolute(const std::string& path) {
+  std::error_code error;
+  auto absolute = std::filesystem::absolute(path, error).lexically_normal().string();
+  if (error) return path;
+  while (absolute.size() > 1 && absolute.back() == '/') absolute.pop_back();
+  return absolute;
+}
+
+int RunSubcommand(const Subcommand& command, const Global& global,
+                  const std::vector<std::string>& args) {
+  Flags flags;
+  Body body = command.define(flags);
+  if (auto parsed = flags.Parse(args); !parsed) {
+    ReportError(fmt::format("{}: {}; see holt {} --help", command.name, parsed.error().message(),
+                            command.name));
+    return command.error_status;
+  }
+  if (flags.help_wanted()) {
+    Print(CommandHelp(command, flags));
+    return 0;
+  }
+  auto status = body(global);
+  if (status) return *status;
+  ReportError(status.error().message());
+  return command.error_status;
+}
+
+int Main(const std::vector<std::string>& args) {
+  Global global{.root = kDefaultRoot, .store = image::kDefaultStorePath};
+  for (auto [variable, target] :
+       {std::pair("HOLT_ROOT", &global.root), std::pair("HOLT_STORE", &global.store)})
+    if (const char* value = getenv(variable); value != nullptr && *value != '\0') *target = value;
+  bool version = false;
+  Flags flags;
+  std::vector<std::string> rest;
+  DefineGlobal(flags, global, version);
+  flags.Operands("COMMAND", 0, SIZE_MAX, rest);
+  flags.StopAtFirstOperand();
+  if (auto parsed = flags.Parse(args); !parsed) {
+    ReportError(parsed.error().message() + "; see holt --help");
+    return kBadUsage;
+  }
+  if (version) rest = {"version"};
+  if (flags.help_wanted() || (rest.size() == 1 && rest[0] == "help")) {
+    Print(GeneralHelp() + "\nFlags in front of the command:\n" + flags.Help());
+    return 0;
+  }
+  if (rest.empty()) {
+    (void)base::WriteFd(2, GeneralHelp());
+    return kBadUsage;
+  }
+  if (rest[0] == "help") rest = {rest[1], "--help"};
+  global.root = Absolute(global.root);
+  global.store = Absolute(global.store);
+  if (auto started = StartReporting(global); !started) {
+    ReportError(started.error().message());
+    return kBadUsage;
+  }
+  const Subcommand* command = FindSubcommand(rest[0]);
+  if (command == nullptr) {
+    ReportError(fmt::format("unknown command \"{}\"; see holt --help", rest[0]));
+    return kBadUsage;
+  }
+  return RunSubcommand(*command, global, {rest.begin() + 1, rest.end()});
+}
+
+}  // namespace
+}  // namespace holt::shim::cli
+
+int main(int argc, char** argv) {
+  // A reader that went away is the error of a write, said where it is known what it means.
+  signal(SIGPIPE, SIG_IGN);
+  return holt::shim::cli::Main({argv + 1, argv + argc});
+}

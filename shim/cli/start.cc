@@ -1,0 +1,29 @@
+// holt start: lets a created container's process exec.
+#include "shim/cli/container.h"
+#include "shim/cli/subcommands.h"
+
+namespace holt::shim::cli {
+
+Subcommand StartCommand() {
+  return {
+      .name = "start",
+      .group = Group::kRuntime,
+      .summary = "Start the process of a container that was created.",
+      .define = [](Flags& flags) -> Body {
+        auto operands = std::make_shared<std::vector<std::string>>();
+        flags.Operands("ID", 1, 1, *operands);
+        return [operands](const Global& global) -> base::Result<int> {
+          TRY_ASSIGN(Sandbox sandbox, global.registry().Find(operands->front()));
+          if (sandbox.record.status != "created")
+            return base::MakeError(base::Code::kFailedPrecondition,
+                                   "cannot start a container that is {}{}{}", sandbox.record.status,
+                                   sandbox.record.error.empty() ? "" : ": ", sandbox.record.error);
+          auto started = CallMonitor<monitor::v1::Empty>(sandbox, "Start", RequestFor(sandbox));
+          if (!started) return std::move(started).error();
+          return 0;
+        };
+      },
+  };
+}
+
+}  // namespace holt::shim::cli

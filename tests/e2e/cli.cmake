@@ -1,0 +1,10 @@
+# The holt command with everything behind it.
+if(TARGET holt AND TARGET holt-agent)
+  add_library(e2e_holt STATIC holt.cc)
+  target_link_libraries(e2e_holt PUBLIC holt_options base GTest::gtest util)
+  target_compile_definitions(e2e_holt PRIVATE HOLT_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  foreach(name run_test)
+    holt_e2e_test(${name} SOURCES ${name}.cc DEPS e2e_holt)
+    add_dependencies(${name} holt holt-monitor holt-stub holt-vmm holt-fsd holt-initramfs)
+  endforeach()
+endif()
