@@ -122,13 +122,14 @@ Status SetNames(const oci::Config& config) {
   return {};
 }
 
-// The agent's share in the namespace that this process is in: mounts of another one, the agent's,
-// cannot be copied here (open_tree(2): EINVAL).
-Result<UniqueFd> OpenShareHere(const Trusted& trusted, int share) {
+// A directory of the agent's in the namespace that this process is in: mounts of another one, the
+// agent's, cannot be copied here (open_tree(2): EINVAL).
+Result<UniqueFd> OpenHere(const Trusted& trusted, int directory) {
   char path[PATH_MAX];
-  ssize_t length =
-      readlinkat(trusted.proc.get(), fmt::format("self/fd/{}", share).c_str(), path, sizeof path);
-  if (length < 0 || length == static_cast<ssize_t>(sizeof path)) return HOLT_ERRNO("share");
+  ssize_t length = readlinkat(trusted.proc.get(), fmt::format("self/fd/{}", directory).c_str(),
+                              path, sizeof path);
+  if (length < 0 || length == static_cast<ssize_t>(sizeof path))
+    return HOLT_ERRNO("path of a directory");
   return base::Open(std::string(path, static_cast<size_t>(length)), O_PATH | O_DIRECTORY);
 }
 
@@ -142,11 +143,12 @@ Status EnterNew(const ChildPlan& plan, const Trusted& trusted) {
   if (config.linux_) TRY(WriteSysctls(trusted.proc.get(), config.linux_->sysctl));
   RootfsInputs inputs;
   inputs.config = &config;
-  TRY_ASSIGN_CONTEXT(UniqueFd share, OpenShareHere(trusted, plan.share), "share");
+  TRY_ASSIGN_CONTEXT(UniqueFd share, OpenHere(trusted, plan.share), "share");
+  TRY_ASSIGN_CONTEXT(UniqueFd cgroup, OpenHere(trusted, plan.cgroup), "cgroup");
   inputs.share = share.get();
   inputs.dev = trusted.dev.get();
   inputs.mount_point = plan.mount_point;
-  inputs.cgroup = plan.cgroup;
+  inputs.cgroup = cgroup.get();
   inputs.cgroup_namespace = cgroup_namespace;
   TRY_ASSIGN(UniqueFd root, SetUpRootfs(inputs));
   TRY(OpenStandard(plan, root.get(), trusted.dev.get()));

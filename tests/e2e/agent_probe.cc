@@ -1,0 +1,143 @@
+// /probe in the containers of agent_test: what a shell cannot do.
+
+#include <dirent.h>
+#include <fcntl.h>
+#include <linux/vm_sockets.h>
+#include <signal.h>
+#include <sys/mman.h>
+#include <sys/mount.h>
+#include <sys/ptrace.h>
+#include <sys/resource.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
+#include <sys/sysmacros.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <string_view>
+
+namespace {
+
+int Report(bool worked) {
+  if (worked) {
+    std::puts("ok");
+    return 0;
+  }
+  std::printf("%s\n", std::strerror(errno));
+  return 1;
+}
+
+// Dials CID and PORT, by the way that `how` says.
+int Vsock(unsigned cid, unsigned port) {
+  int fd = socket(AF_VSOCK, SOCK_STREAM, 0);
+  if (fd < 0) return Report(false);
+  sockaddr_vm address{};
+  address.svm_family = AF_VSOCK;
+  address.svm_cid = cid;
+  address.svm_port = port;
+  if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0) return Report(false);
+  char c;
+  // A peer that refuses whom it does not know closes at once.
+  ssize_t n = read(fd, &c, 1);
+  std::printf("connected, then %s\n", n == 0 ? "closed" : n < 0 ? "reset" : "spoken to");
+  return 0;
+}
+
+// The descriptors of this process, and what they are.
+int Descriptors() {
+  DIR* directory = opendir("/proc/self/fd");
+  if (directory == nullptr) return Report(false);
+  while (dirent* entry = readdir(directory)) {
+    int fd = std::atoi(entry->d_name);
+    if (entry->d_name[0] == '.' || fd == dirfd(directory)) continue;
+    char target[256] = {};
+    if (readlinkat(dirfd(directory), entry->d_name, target, sizeof target - 1) < 0) continue;
+    std::printf("%d %s\n", fd, target);
+  }
+  return 0;
+}
+
+// Makes the node and opens it.
+int Device(char type, unsigned major, unsigned minor) {
+  const char* path = "/tmp/device";
+  unlink(path);
+  mode_t kind = type == 'b' ? S_IFBLK : S_IFCHR;
+  if (mknod(path, kind | 0600, makedev(major, minor)) != 0) return Report(false);
+  int fd = open(path, O_RDONLY | O_NONBLOCK);
+  int err = errno;
+  unlink(path);
+  errno = err;
+  return Report(fd >= 0);
+}
+
+int Eat(size_t bytes) {
+  char* memory = static_cast<char*>(
+      mmap(nullptr, bytes, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0));
+  if (memory == MAP_FAILED) return Report(false);
+  for (size_t at = 0; at < bytes; at += 4096) memory[at] = 1;
+  std::puts("ate it");
+  return 0;
+}
+
+volatile sig_atomic_t g_signal = 0;
+
+// Says which signal came.
+int Catch(int signal) {
+  struct sigaction action {};
+  action.sa_handler = [](int number) { g_signal = number; };
+  sigaction(signal, &action, nullptr);
+  std::puts("waiting");
+  std::fflush(stdout);
+  while (g_signal == 0) pause();
+  std::printf("caught %d\n", static_cast<int>(g_signal));
+  return 3;
+}
+
+// `count` bytes of a pattern.
+int Emit(size_t count) {
+  static char buffer[65536];
+  for (size_t done = 0; done < count;) {
+    size_t size = count - done < sizeof buffer ? count - done : sizeof buffer;
+    for (size_t i = 0; i < size; ++i) buffer[i] = static_cast<char>((done + i) * 2654435761u >> 13);
+    for (size_t at = 0; at < size;) {
+      ssize_t n = write(1, buffer + at, size - at);
+      if (n <= 0) return Report(false);
+      at += static_cast<size_t>(n);
+    }
+    done += size;
+  }
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  std::string_view command = argc > 1 ? argv[1] : "";
+  auto number = [&](int i) { return argc > i ? std::strtoul(argv[i], nullptr, 0) : 0; };
+  if (command == "vsock")
+    return Vsock(static_cast<unsigned>(number(2)), static_cast<unsigned>(number(3)));
+  if (command == "fds") return Descriptors();
+  if (command == "device" && argc > 4)
+    return Device(argv[2][0], static_cast<unsigned>(number(3)), static_cast<unsigned>(number(4)));
+  if (command == "eat") return Eat(number(2) << 20);
+  if (command == "catch") return Catch(static_cast<int>(number(2)));
+  if (command == "emit") return Emit(number(2));
+  if (command == "open" && argc > 2) return Report(open(argv[2], O_RDWR) >= 0);
+  if (command == "mount") return Report(mount("none", "/tmp", "tmpfs", 0, nullptr) == 0);
+  if (command == "mkdir" && argc > 2) return Report(mkdir(argv[2], 0755) == 0);
+  if (command == "ptrace") return Report(ptrace(PTRACE_SEIZE, number(2), 0, 0) == 0);
+  if (command == "getppid") return Report(syscall(SYS_getppid) >= 0);
+  if (command == "nofile") {
+    rlimit limit{};
+    getrlimit(RLIMIT_NOFILE, &limit);
+    std::printf("%lu %lu\n", static_cast<unsigned long>(limit.rlim_cur),
+                static_cast<unsigned long>(limit.rlim_max));
+    return 0;
+  }
+  std::puts("probe: no such command");
+  return 2;
+}
