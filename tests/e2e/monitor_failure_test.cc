@@ -237,6 +237,18 @@ TEST_F(MonitorFailureTest, AGuestThatPowersOffUnderTheContainerIsSaid) {
   EXPECT_EQ(sandbox.record.status, "stopped");
 }
 
+TEST_F(MonitorFailureTest, AHungMachineCanBeDeleted) {
+  auto running = StartRunning("a", {"sleep", "1000"});
+  ASSERT_TRUE(running.ok()) << running.error().message();
+  ASSERT_EQ(kill(PidOf("a", Accel() == "kvm" ? "holt-vmm" : "QEMU"), SIGSTOP), 0);
+  auto begin = std::chrono::steady_clock::now();
+  auto status = running->client.Delete(true);
+  EXPECT_TRUE(status.ok()) << status.error().message();
+  EXPECT_LT(std::chrono::steady_clock::now() - begin, 8s);
+  EXPECT_TRUE(running->monitor.WaitForEnd(5s).ok());
+  EXPECT_FALSE(base::PathExists(PathsOf("a").directory));
+}
+
 TEST_F(MonitorFailureTest, ForceCleanupEndsWhatRunsAndWhatHangs) {
   auto running = StartRunning("a", {"sh", "-c", "trap '' TERM; while :; do sleep 1; done"});
   ASSERT_TRUE(running.ok()) << running.error().message();

@@ -288,6 +288,16 @@ TEST_F(MonitorTest, ASlowReaderGetsEverythingAfterTheExit) {
   EXPECT_EQ(AfterTheEnd("a").record.exit_status, 0);
 }
 
+TEST_F(MonitorTest, AContainerOutOfMemoryIsTold) {
+  Finished run = Run("a", {"tail", "/dev/zero"}, "", [](oci::Config& config, shim::Request&) {
+    config.linux_->resources = oci::Resources();
+    config.linux_->resources->memory = oci::MemoryResources{.limit = 32 << 20, .swap = 32 << 20};
+  });
+  EXPECT_EQ(run.error, "");
+  EXPECT_EQ(run.status, 137);
+  EXPECT_TRUE(AfterTheEnd("a").record.oom_killed);
+}
+
 TEST_F(MonitorTest, EightAtOnceDoNotDisturbEachOther) {
   std::vector<std::thread> threads;
   std::vector<Finished> runs(8);

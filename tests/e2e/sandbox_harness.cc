@@ -4,18 +4,20 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <cstdlib>
 #include <filesystem>
+#include <map>
 #include <thread>
 
 #include "base/file.h"
 #include "shim/monitor/cleanup.h"
-#include "shim/state/uid_lease.h"
 #include "shim/stdio/attach_client.h"
 
 namespace holt {
@@ -74,6 +76,7 @@ void SandboxTest::SetUp() {
   build_ = Environment("HOLT_BUILD_DIR");
   root_ = Scratch("holt-state");
   signal(SIGPIPE, SIG_IGN);
+  ASSERT_EQ(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
 }
 
 void SandboxTest::TearDown() {
@@ -102,20 +105,29 @@ void SandboxTest::TearDown() {
 }
 
 std::vector<std::string> SandboxTest::Leftovers() {
+  std::map<pid_t, pid_t> parents;
   std::vector<std::string> out;
   for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
     std::string name = entry.path().filename();
     if (name.find_first_not_of("0123456789") != std::string::npos) continue;
-    struct stat st {};
-    if (stat(entry.path().c_str(), &st) != 0) continue;
-    auto command = base::ReadFile(entry.path().string() + "/cmdline", 1 << 20);
-    if (!command || command->empty()) continue;
-    for (char& c : *command)
-      if (c == '\0') c = ' ';
-    bool uid = st.st_uid >= shim::UidLease::kFirst &&
-               st.st_uid < shim::UidLease::kFirst + shim::UidLease::kCount;
-    if (uid || (command->find(root_) != std::string::npos && name != std::to_string(getpid())))
-      out.push_back("process " + name + ": " + *command);
+    auto stat = base::ReadFile(entry.path().string() + "/stat", 4096);
+    if (!stat) continue;
+    char state = 0;
+    int parent = 0;
+    if (sscanf(stat->c_str() + stat->rfind(')') + 1, " %c %d", &state, &parent) != 2 ||
+        state == 'Z')
+      continue;
+    parents[std::stoi(name)] = parent;
+  }
+  // SetUp made us the subreaper: whatever a sandbox started is our descendant for ever.
+  for (auto [pid, parent] : parents) {
+    pid_t at = parent;
+    while (at > 1 && at != getpid()) at = parents.contains(at) ? parents[at] : 0;
+    if (at != getpid()) continue;
+    std::string command =
+        base::ReadFile(fmt::format("/proc/{}/cmdline", pid), 1 << 20).value_or("");
+    std::replace(command.begin(), command.end(), '\0', ' ');
+    out.push_back(fmt::format("process {}: {}", pid, command));
   }
   auto mounts = base::ReadFile("/proc/self/mountinfo");
   if (mounts && mounts->find(root_) != std::string::npos) out.push_back("a mount below " + root_);

@@ -81,7 +81,7 @@ class SandboxTest : public ::testing::Test {
   shim::Sandbox AfterTheEnd(const std::string& id);
   // Reads until `text` was seen or the end; what was read.
   static std::string ReadUntil(int fd, const std::string& text);
-  // Processes that run as a sandbox's user or whose command line names our directory.
+  // Processes of ours that run, orphans included, and mounts below our directory.
   std::vector<std::string> Leftovers();
 
   std::string root_;  // of the state
