@@ -9,6 +9,7 @@
 #include "guest-agent/init/ready.h"
 #include "guest-agent/init/reaper.h"
 #include "guest-agent/service/agent.h"
+#include "guest-agent/stream/vsock.h"
 
 namespace holt::guest_agent {
 namespace {
@@ -16,14 +17,19 @@ namespace {
 // Boots, serves, and returns when the host has asked for the end.
 base::Status Serve(Timeline& timeline, Booted& booted) {
   TRY_ASSIGN(booted, Boot(timeline));
+  TRY_ASSIGN(base::UniqueFd rpc_listener, ListenVsock(kRpcPort));
+  TRY_ASSIGN(base::UniqueFd stream_listener, ListenVsock(kStreamPort));
+  timeline.Mark("ready");
+  TRY_ASSIGN_CONTEXT(base::UniqueFd ready, TellHost(ReadyLine(HOLT_VERSION, Timeline::Now())),
+                     "tell the host that the guest is ready");
+  // While the host connects.
+  FinishBoot(timeline);
   TRY_ASSIGN(auto loop, base::EventLoop::Create());
   Reaper reaper(*loop);
   TRY(reaper.Start());
   TRY_ASSIGN(auto agent, Agent::Create(*loop, reaper, booted, timeline, [&] { loop->Stop(); }));
-  TRY(agent->Listen());
-  timeline.Mark("ready");
-  TRY_ASSIGN_CONTEXT(base::UniqueFd ready, TellHost(ReadyLine(HOLT_VERSION, Timeline::Now())),
-                     "tell the host that the guest is ready");
+  TRY(agent->Serve(std::move(rpc_listener), std::move(stream_listener)));
+  timeline.Mark("serving");
   loop->Run();
   return {};
 }

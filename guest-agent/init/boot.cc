@@ -69,16 +69,6 @@ Result<UniqueFd> StartLog(std::string_view level) {
   return kmsg;
 }
 
-Status SetSysctls() {
-  for (const BaseSysctl& entry : kBaseSysctls) {
-    auto written = base::WriteFile(std::string("/proc/sys/") + entry.name, entry.value);
-    if (written) continue;
-    if (entry.fatal) return std::move(written).error();
-    base::log::Warning("{}", written.error().message());
-  }
-  return {};
-}
-
 Status ProtectSelf() {
   // No process of a container can trace the agent or look into its /proc, its forks included until
   // they execute something.
@@ -135,15 +125,22 @@ Result<Booted> Boot(Timeline& timeline) {
   TRY_ASSIGN(booted.log, StartLog(CommandLineValue(command_line, "holt.log", "info")));
   timeline.Mark("mounts");
   TRY(ProtectSelf());
-  TRY(SetSysctls());
   TRY(SetUpCgroups());
   timeline.Mark("cgroups");
-  if (auto up = BringLoopbackUp(); !up) base::log::Warning("{}", up.error().message());
-  timeline.Mark("loopback");
   TRY_ASSIGN(booted.share,
              MountShare(CommandLineValue(command_line, "holt.share", kDefaultShareTag)));
   timeline.Mark("share");
   return booted;
+}
+
+void FinishBoot(Timeline& timeline) {
+  for (const BaseSysctl& entry : kBaseSysctls) {
+    auto written = base::WriteFile(std::string("/proc/sys/") + entry.name, entry.value);
+    if (!written) base::log::Warning("{}", written.error().message());
+  }
+  timeline.Mark("sysctls");
+  if (auto up = BringLoopbackUp(); !up) base::log::Warning("{}", up.error().message());
+  timeline.Mark("loopback");
 }
 
 }  // namespace holt::guest_agent

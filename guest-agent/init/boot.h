@@ -14,10 +14,14 @@ struct Booted {
   base::UniqueFd log;    // /dev/kmsg
 };
 
-// Does what init/tables.h says: the agent's own root with its mounts, the log, sysctls, limits,
-// cgroups, loopback, the share. For process 1 of the guest, once. An error is one without which
-// containers cannot run; others are logged.
+// Does what init/tables.h says: the agent's own root with its mounts, the log, limits, cgroups, the
+// share. For process 1 of the guest, once. An error is one without which containers cannot run;
+// others are logged.
 base::Result<Booted> Boot(Timeline& timeline);
+
+// What can wait until the host has been told, but not until it is served: sysctls and loopback.
+// Only logs what fails.
+void FinishBoot(Timeline& timeline);
 
 // The value of `name` ("holt.share") on a kernel command line, the last one if it is there several
 // times; `otherwise` if it is not.

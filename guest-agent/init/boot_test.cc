@@ -47,7 +47,7 @@ TEST(CommandLineTest, TheLastValueCounts) {
 }
 
 TEST(ReadyTest, OneLineOfJson) {
-  EXPECT_EQ(ReadyLine("1.2", 345), "{\"boot_us\":345,\"ready\":true,\"version\":\"1.2\"}\n");
+  EXPECT_EQ(ReadyLine("1.2", 345), "{\"ready\":true,\"version\":\"1.2\",\"boot_us\":345}\n");
   std::string failure = FailureLine("mount \"x\":\nno\xff");
   EXPECT_EQ(failure.find('\n'), failure.size() - 1);
   EXPECT_THAT(failure, HasSubstr("\"ready\":false"));

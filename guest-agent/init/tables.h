@@ -45,26 +45,25 @@ inline constexpr const char* kContainersCgroup = "/sys/fs/cgroup/holt";
 // none.
 inline constexpr const char* kDefaultShareTag = "holt";
 
-// A file below /proc/sys.
+// A file below /proc/sys. The guest runs without, too.
 struct BaseSysctl {
   const char* name;
   const char* value;
-  bool fatal;
 };
 
 inline constexpr BaseSysctl kBaseSysctls[] = {
     // All of the agent's log reaches the console, or the last line of a failure may be the one
     // dropped.
-    {"kernel/printk_devkmsg", "on", false},
+    {"kernel/printk_devkmsg", "on"},
     // The guest's log and addresses are no business of a container's.
-    {"kernel/dmesg_restrict", "1", false},
-    {"kernel/kptr_restrict", "1", false},
-    {"kernel/unprivileged_bpf_disabled", "1", false},
+    {"kernel/dmesg_restrict", "1"},
+    {"kernel/kptr_restrict", "1"},
+    {"kernel/unprivileged_bpf_disabled", "1"},
     // What distributions set, because shared writable directories are dangerous without.
-    {"fs/protected_symlinks", "1", false},
-    {"fs/protected_hardlinks", "1", false},
-    {"fs/protected_fifos", "1", false},
-    {"fs/protected_regular", "1", false},
+    {"fs/protected_symlinks", "1"},
+    {"fs/protected_hardlinks", "1"},
+    {"fs/protected_fifos", "1"},
+    {"fs/protected_regular", "1"},
 };
 
 }  // namespace holt::guest_agent

@@ -43,20 +43,20 @@ Result<std::unique_ptr<Agent>> Agent::Create(base::EventLoop& loop, Reaper& reap
   return agent;
 }
 
-Status Agent::Listen() {
-  TRY(AcceptWith(rpc_listener_, kRpcPort, [this](UniqueFd socket) {
+Status Agent::Serve(UniqueFd rpc_listener, UniqueFd stream_listener) {
+  rpc_listener_ = std::move(rpc_listener);
+  stream_listener_ = std::move(stream_listener);
+  TRY(AcceptWith(rpc_listener_.get(), [this](UniqueFd socket) {
     if (auto status = server_.Serve(std::move(socket)); !status)
       base::log::Error("rpc: {}", status.error().message());
   }));
-  return AcceptWith(stream_listener_, kStreamPort,
+  return AcceptWith(stream_listener_.get(),
                     [this](UniqueFd socket) { park_.Park(std::move(socket)); });
 }
 
-Status Agent::AcceptWith(UniqueFd& listener, uint32_t port, std::function<void(UniqueFd)> take) {
-  TRY_ASSIGN(listener, ListenVsock(port));
-  int fd = listener.get();
-  return loop_.AddFd(fd, EPOLLIN, [fd, take = std::move(take)](uint32_t) {
-    auto socket = AcceptFromHost(fd);
+Status Agent::AcceptWith(int listener, std::function<void(UniqueFd)> take) {
+  return loop_.AddFd(listener, EPOLLIN, [listener, take = std::move(take)](uint32_t) {
+    auto socket = AcceptFromHost(listener);
     if (socket) return take(std::move(*socket));
     if (socket.error().code() != Code::kUnavailable)
       base::log::Warning("{}", socket.error().message());

