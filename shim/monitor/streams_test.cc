@@ -2,9 +2,11 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <signal.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <thread>
 
 #include "base/file.h"
@@ -19,7 +21,10 @@ using namespace std::chrono_literals;
 
 class StreamsTest : public ::testing::Test {
  protected:
-  void SetUp() override { loop_ = std::move(*base::EventLoop::Create()); }
+  void SetUp() override {
+    signal(SIGPIPE, SIG_IGN);
+    loop_ = std::move(*base::EventLoop::Create());
+  }
 
   // Runs the loop until `done` or for ten seconds.
   template <typename F>

@@ -3,9 +3,11 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <atomic>
 #include <filesystem>
 #include <thread>
 
@@ -226,6 +228,35 @@ TEST_F(RegistryTest, TheLockOfARemovedSandboxIsNotItsSuccessors) {
   ASSERT_TRUE(base::RemoveTree(paths.directory).ok());
   EXPECT_EQ(Registry::LockDead(paths).error().code(), base::Code::kNotFound);
   EXPECT_TRUE(Registry::WaitUntilDead(paths, std::chrono::milliseconds(0)).ok());
+}
+
+TEST_F(RegistryTest, WhoHasTheLockHasTheDirectory) {
+  // Removers and makers of the same id at once: a lock that was won on a file that is gone from its
+  // place must not count.
+  SandboxPaths paths = PathsOf(root_, "a");
+  std::atomic<int> wrong = 0;
+  auto work = [&] {
+    for (int i = 0; i < 1500; ++i) {
+      auto lock = Registry::LockDead(paths);
+      if (lock) {
+        struct stat held {};
+        struct stat named {};
+        if (fstat(lock->get(), &held) != 0 || stat(paths.Lock().c_str(), &named) != 0 ||
+            held.st_ino != named.st_ino)
+          ++wrong;
+        (void)base::RemoveTree(paths.directory);
+      } else if (auto made = Make("a"); made) {
+        made->TakeLock();
+      }
+    }
+  };
+  std::thread first(work);
+  std::thread second(work);
+  std::thread third(work);
+  first.join();
+  second.join();
+  third.join();
+  EXPECT_EQ(wrong, 0);
 }
 
 TEST_F(RegistryTest, DamagedFilesAreNoCrash) {
