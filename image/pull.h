@@ -43,7 +43,5 @@ struct PullOptions {
 base::Result<StoredImage> PullImage(Store& store, const Reference& reference,
                                     const PullOptions& options);
 
-// "linux/amd64" of the machine holt runs on.
-std::string HostPlatform();
 
 }  // namespace holt::image

@@ -12,7 +12,7 @@
 namespace holt::image {
 
 struct RootfsOptions {
-  // The container's id: [a-zA-Z0-9][a-zA-Z0-9_.-]*, at most 128 characters.
+  // The container's id: [a-zA-Z0-9][a-zA-Z0-9_.+-]*, at most 128 characters.
   std::string container_id;
   StoredImage image;
   // The container's own state directory (/run/holt/<id>). As long as it exists the container uses the
@@ -27,7 +27,7 @@ struct Rootfs {
   Driver driver = Driver::kOverlay;
   std::vector<std::string> lower;  // layer directories, top first (overlay)
   std::string upper;               // overlay: what the container writes; native: the root itself
-  std::string work;
+  std::string work;                // overlay's own scratch
 };
 
 // Makes the writable layer and records that the container uses the image (containers/<id>/lease.json).
@@ -51,10 +51,13 @@ struct Lease {
   std::string image_id;
   std::string state_dir;
   bool alive = false;  // the state directory exists
+  std::string manifest_digest;
+  std::string digest;
   std::vector<std::string> layers;
 };
 
-// All containers that have a root in the store.
+// All containers that have a root in the store, by id. What a crash left without a readable lease is
+// listed too, not alive and without an image.
 base::Result<std::vector<Lease>> ListLeases(Store& store);
 
 }  // namespace holt::image

@@ -151,6 +151,12 @@ Status Fixup(const std::string& root, const std::vector<std::string>& lower, con
   for (const auto& [path, target] : leftovers.missing_links)
     TRY(CopyLinked(fd.get(), path, target, below));
   if (leftovers.opaque_root) TRY(HideRoot(root, lower, driver));
+  if (leftovers.implicit_root && !lower.empty()) {
+    TRY_ASSIGN(UniqueFd parent, base::Open(lower.front(), O_PATH | O_DIRECTORY));
+    struct stat st {};
+    if (fstat(parent.get(), &st) != 0) return HOLT_ERRNO("stat {}", lower.front());
+    TRY(CopyMetadata(parent.get(), fd.get(), st));
+  }
   // Last and deepest first: work in a directory changes its times.
   const auto& directories = leftovers.implicit_directories;
   for (auto it = directories.rbegin(); it != directories.rend(); ++it)

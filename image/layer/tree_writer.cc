@@ -203,6 +203,7 @@ Status TreeWriter::Directory(const std::string& path, const Metadata& metadata) 
     if (fsetxattr(fd->get(), key.c_str(), value.data(), value.size(), 0) != 0)
       return EntryError(errno, ("set " + ShownName(key) + " of").c_str(), path);
   implicit_.erase(path);
+  if (path.empty()) implicit_root_ = false;
   directory_times_[path] = metadata.mtime;
   if (!path.empty()) {
     if (cache_.size() >= kMaxCachedDirectories) cache_.clear();

@@ -52,6 +52,8 @@ class TreeWriter {
   const std::set<std::string>& implicit_directories() const { return implicit_; }
   const std::vector<std::pair<std::string, std::string>>& missing_links() const { return missing_; }
   bool opaque_root() const { return opaque_root_; }
+  // No entry described the root directory itself.
+  bool implicit_root() const { return implicit_root_; }
   int root_fd() const { return root_.get(); }
 
  private:
@@ -74,6 +76,7 @@ class TreeWriter {
   std::map<std::string, timespec> directory_times_;
   std::vector<std::pair<std::string, std::string>> missing_;
   bool opaque_root_ = false;
+  bool implicit_root_ = true;
 };
 
 // May an image bring this extended attribute? kDrop: not holt's to keep. An error for what would take

@@ -190,7 +190,8 @@ Status WriteTree(ChunkQueue& queue, const std::string& root, const UnpackOptions
   }
   TRY(writer.Finish());
   result.entries = reader->entries();
-  result.leftovers = {writer.implicit_directories(), writer.missing_links(), writer.opaque_root()};
+  result.leftovers = {writer.implicit_directories(), writer.missing_links(), writer.opaque_root(),
+                      writer.implicit_root()};
   return {};
 }
 

@@ -19,8 +19,11 @@ struct Leftovers {
   std::set<std::string> implicit_directories;
   std::vector<std::pair<std::string, std::string>> missing_links;  // (path, target)
   bool opaque_root = false;
+  bool implicit_root = false;  // no entry described the root directory itself
 
-  bool empty() const { return implicit_directories.empty() && missing_links.empty() && !opaque_root; }
+  bool empty() const {
+    return implicit_directories.empty() && missing_links.empty() && !opaque_root && !implicit_root;
+  }
 };
 
 struct UnpackResult {
