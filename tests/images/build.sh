@@ -3,8 +3,9 @@
 # prints the directory that holds them as NAME.tar. Without arguments, all of them:
 #   demo    a shell and the everyday tools, unpacked but not configured: small and quick to make
 #   debian  Debian 12 as mmdebstrap installs it, with apt, Python, SQLite and a C compiler
+#   buildah, podman, umoci   images that those tools made of them (by_others.sh)
 #
-# Cache: ${HOLT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/holt}/images/<hash of this script>/
+# Cache: ${HOLT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/holt}/images/<hash of the two scripts>/
 set -euo pipefail
 export LC_ALL=C
 here=$(cd "$(dirname "${BASH_SOURCE[0]}")" && pwd)
@@ -16,8 +17,8 @@ readonly cache=${HOLT_CACHE:-${XDG_CACHE_HOME:-$HOME/.cache}/holt}/images
 say() { echo "images: $*" >&2; }
 die() { echo "images: error: $*" >&2; exit 1; }
 
-[ $# -gt 0 ] || set -- demo debian
-hash=$(sha256sum <"${BASH_SOURCE[0]}" | cut -c1-20)
+[ $# -gt 0 ] || set -- demo debian buildah podman umoci
+hash=$(cat "$here/build.sh" "$here/by_others.sh" | sha256sum | cut -c1-20)
 final=$cache/$hash
 
 missing=()
@@ -60,7 +61,13 @@ for name in "${missing[@]}"; do
       say "making the Debian test image: about a minute, once"
       bootstrap debian --variant=minbase --include="$kDebian"
       ;;
-    *) die "no image '$name': there are demo and debian" ;;
+    buildah | podman | umoci)
+      command -v "$name" >/dev/null || die "'$name' is missing: run './dev setup'"
+      say "making an image with $name"
+      "$here/by_others.sh" "$name" "$final" "$final/.$name.new.tar" </dev/null >"$final/.$name.log" 2>&1 ||
+        { tail -n 20 "$final/.$name.log" >&2; die "$name failed to make its image"; }
+      ;;
+    *) die "no image '$name': there are demo, debian, buildah, podman and umoci" ;;
   esac
   mv "$final/.$name.new.tar" "$final/$name.tar"
   say "$name: $(($(stat -c %s "$final/$name.tar") / 1000000)) MB in $((SECONDS - start)) s"
