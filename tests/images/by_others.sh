@@ -40,6 +40,7 @@ with_buildah() {
   rm -r "$m/srv/gone" "$m/srv/opaque" "$m/srv/becomes-file" "$m/etc/debian_version"
   mkdir "$m/srv/opaque"
   echo above >"$m/srv/opaque/new"
+  rm "$m/srv/replaced"
   echo above >"$m/srv/replaced"
   echo file >"$m/srv/becomes-file"
   cp "$work/greet.deb" "$m/srv/greet.deb"
