@@ -16,7 +16,7 @@ namespace {
 
 // Boots, serves, and returns when the host has asked for the end.
 base::Status Serve(Timeline& timeline, Booted& booted) {
-  TRY_ASSIGN(booted, Boot(timeline));
+  TRY(Boot(timeline, booted));
   TRY_ASSIGN(base::UniqueFd rpc_listener, ListenVsock(kRpcPort));
   TRY_ASSIGN(base::UniqueFd stream_listener, ListenVsock(kStreamPort));
   timeline.Mark("ready");

@@ -116,12 +116,11 @@ std::string CommandLineValue(std::string_view command_line, std::string_view nam
   return std::string(value);
 }
 
-Result<Booted> Boot(Timeline& timeline) {
+Status Boot(Timeline& timeline, Booted& booted) {
   OpenStandard();
   TRY(MountBase());
   TRY(MoveRoot());
   TRY_ASSIGN(std::string command_line, base::ReadFile("/proc/cmdline", 64 << 10));
-  Booted booted;
   TRY_ASSIGN(booted.log, StartLog(CommandLineValue(command_line, "holt.log", "info")));
   timeline.Mark("mounts");
   TRY(ProtectSelf());
@@ -130,7 +129,7 @@ Result<Booted> Boot(Timeline& timeline) {
   TRY_ASSIGN(booted.share,
              MountShare(CommandLineValue(command_line, "holt.share", kDefaultShareTag)));
   timeline.Mark("share");
-  return booted;
+  return {};
 }
 
 void FinishBoot(Timeline& timeline) {

@@ -16,8 +16,8 @@ struct Booted {
 
 // Does what init/tables.h says: the agent's own root with its mounts, the log, limits, cgroups, the
 // share. For process 1 of the guest, once. An error is one without which containers cannot run;
-// others are logged.
-base::Result<Booted> Boot(Timeline& timeline);
+// others are logged. After an error `booted` has what there is: the log, for one.
+base::Status Boot(Timeline& timeline, Booted& booted);
 
 // What can wait until the host has been told, but not until it is served: sysctls and loopback.
 // Only logs what fails.

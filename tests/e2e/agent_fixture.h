@@ -14,7 +14,7 @@ namespace holt {
 template <typename Suite>
 class SharedVm : public ::testing::Test {
  protected:
-  static void SetUpTestSuite() { vm_ = AgentVm::Boot().release(); }
+  static void SetUpTestSuite() { vm_ = AgentVm::Boot({}).release(); }
   static void TearDownTestSuite() {
     if (vm_ != nullptr) vm_->ShutDown();
     delete vm_;

@@ -2,6 +2,7 @@
 
 #include <thread>
 
+#include "rpc/vmm.pb.h"
 #include "tests/e2e/agent_fixture.h"
 
 namespace holt {
@@ -185,6 +186,16 @@ TEST_F(AgentProcessTest, AllMeansAll) {
   ASSERT_TRUE(list.ok());
   EXPECT_EQ(list->processes_size(), 0);
   DeleteOk("family");
+}
+
+TEST(AgentBootTest, AFailedBootIsToldToTheHostAndOnTheConsole) {
+  auto vm = AgentVm::Boot({.share = false});
+  ASSERT_FALSE(::testing::Test::HasFatalFailure());
+  constexpr char kWhy[] = "no virtio-fs device with the tag";
+  EXPECT_THAT(vm->ready_line(), AllOf(HasSubstr("\"ready\":false"), HasSubstr(kWhy)));
+  EXPECT_EQ(vm->WaitForEnd(), vmm::v1::Exit::SHUTDOWN);
+  EXPECT_THAT(vm->Console(), HasSubstr(kWhy));
+  vm->Destroy();
 }
 
 }  // namespace

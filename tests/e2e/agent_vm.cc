@@ -23,7 +23,7 @@ constexpr const char* kDefaultCapabilities[] = {
 template <typename Machine>
 class AgentMachine : public AgentVm, private Machine {
  public:
-  void Start(uint64_t memory_bytes) {
+  void Start(const AgentVm::Options& wanted) {
     Machine::SetUp();
     if (::testing::Test::HasFatalFailure()) return;
     ASSERT_NO_FATAL_FAILURE(MakeShare());
@@ -36,14 +36,15 @@ class AgentMachine : public AgentVm, private Machine {
     ASSERT_EQ(chown((vsock_path_ + "_1024").c_str(), kUnprivileged, kUnprivileged), 0);
     typename Machine::Options options;
     options.vsock = true;
-    options.share = share();
+    if (wanted.share) options.share = share();
     options.fsd_options = {"--cache", "always"};
-    options.memory_bytes = memory_bytes;
+    options.memory_bytes = wanted.memory_bytes;
     ASSERT_NO_FATAL_FAILURE(Machine::Boot("agent", options));
     pollfd wait{ready->get(), POLLIN, 0};
     ASSERT_EQ(poll(&wait, 1, 60000), 1) << "the guest did not dial\nconsole:\n" << Console();
     ready_ = *base::AcceptUnix(ready->get());
     ready_line_ = ReadStream(ready_.get(), "\n");
+    if (!wanted.share) return;
     client_ = NewClient();
     ASSERT_NE(client_, nullptr);
   }
@@ -77,19 +78,19 @@ class AgentMachine : public AgentVm, private Machine {
 };
 
 template <typename Machine>
-std::unique_ptr<AgentVm> BootOne(uint64_t memory_bytes) {
+std::unique_ptr<AgentVm> BootOne(const AgentVm::Options& options) {
   auto machine = std::make_unique<AgentMachine<Machine>>();
-  machine->Start(memory_bytes);
+  machine->Start(options);
   return machine;
 }
 
 }  // namespace
 
-std::unique_ptr<AgentVm> AgentVm::Boot(uint64_t memory_bytes) {
+std::unique_ptr<AgentVm> AgentVm::Boot(const Options& options) {
   signal(SIGPIPE, SIG_IGN);
   const char* accel = getenv("HOLT_TEST_ACCEL");
-  if (accel != nullptr && std::string(accel) == "kvm") return BootOne<KvmVm>(memory_bytes);
-  return BootOne<SoftwareVm>(memory_bytes);
+  if (accel != nullptr && std::string(accel) == "kvm") return BootOne<KvmVm>(options);
+  return BootOne<SoftwareVm>(options);
 }
 
 void AgentVm::ShutDown() {

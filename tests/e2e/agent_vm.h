@@ -24,7 +24,11 @@ class AgentVm {
   virtual ~AgentVm() = default;
 
   // Failures to boot are the test's.
-  static std::unique_ptr<AgentVm> Boot(uint64_t memory_bytes = 512 << 20);
+  struct Options {
+    uint64_t memory_bytes = 512 << 20;
+    bool share = true;  // without one the agent cannot boot; only the ready line is read then
+  };
+  static std::unique_ptr<AgentVm> Boot(const Options& options);
   // Powers the guest off through the agent and expects the machine to say so.
   void ShutDown();
   // For a machine that is to die otherwise.
