@@ -84,7 +84,7 @@ Status KvmMachine::AddDevices(MachineSpec& spec) {
     options.memory = memory_.memory;
     options.memory_fd = memory_.file.get();
     options.on_failed = [this, name](const base::Error& why) {
-      Exit(Reason::kError, name + ": its server failed: " + why.message());
+      FailLater(name + ": its server failed: " + why.message());
     };
     TRY_ASSIGN_CONTEXT(auto device, FsDevice::Create(std::move(options)), name);
     TRY_CONTEXT(AddDevice(std::move(device)), name);
@@ -112,7 +112,10 @@ Status KvmMachine::AddDevice(std::unique_ptr<VirtioDevice> device) {
   options.memory = memory_.memory;
   options.device = std::move(device);
   options.run_in_loop = [this](const std::function<void()>& call) { threads_->CallInLoop(call); };
-  options.on_failed = [this](const base::Error& why) { Exit(Reason::kError, why.message()); };
+  const std::string name(options.device->Name());
+  options.on_failed = [this, name](const base::Error& why) {
+    FailLater(name + ": " + why.message());
+  };
   TRY_ASSIGN(auto transport, MmioTransport::Create(std::move(options)));
   MmioDevice place;
   place.address = kVirtioMmioStart + number * kVirtioMmioStride;
@@ -170,6 +173,12 @@ void KvmMachine::OnSerial(std::string_view bytes) {
   if (!first) return;
   loop_.Post([this, alive = std::weak_ptr(alive_)] {
     if (!alive.expired()) FlushSerial();
+  });
+}
+
+void KvmMachine::FailLater(std::string why) {
+  loop_.Post([this, alive = std::weak_ptr(alive_), why = std::move(why)] {
+    if (!alive.expired()) Exit(Reason::kError, why);
   });
 }
 

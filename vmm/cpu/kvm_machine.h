@@ -45,6 +45,8 @@ class KvmMachine : public Machine {
   // In the loop.
   void OnEventInLoop(PlatformPorts::Event event);
   void FlushSerial();
+  // Not at once: a vCPU may be waiting for the call in which a device failed.
+  void FailLater(std::string why);
   void Exit(MachineExit::Reason reason, std::string detail);
 
   base::EventLoop& loop_;

@@ -79,6 +79,7 @@ void VcpuThreads::Pause() {
 }
 
 void VcpuThreads::Stop() {
+  HOLT_CHECK(!serving_);
   {
     std::lock_guard lock(mutex_);
     wish_ = Wish::kStop;
@@ -112,7 +113,9 @@ void VcpuThreads::ServeCalls() {
     Call* entry = calls_.front();
     calls_.pop_front();
     lock.unlock();
+    serving_ = true;
     (*entry->call)();
+    serving_ = false;
     lock.lock();
     entry->done = true;
     changed_.notify_all();

@@ -32,7 +32,7 @@ class VcpuThreads {
   void Run();
   // Returns when no vCPU runs.
   void Pause();
-  // Ends every thread and joins it. For good.
+  // Ends every thread and joins it. For good. Not from a call of CallInLoop()'s: its thread waits.
   void Stop();
 
   // From a vCPU thread: runs `call` in the loop and returns when it has run, or when Stop() made it
@@ -64,6 +64,7 @@ class VcpuThreads {
   std::vector<std::unique_ptr<Vcpu>> vcpus_;
   std::function<void(const VcpuFailure&)> on_failure_;
   std::vector<std::thread> threads_;
+  bool serving_ = false;  // in the loop's thread: a call of CallInLoop()'s runs
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 
   std::mutex mutex_;
