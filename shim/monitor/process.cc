@@ -6,7 +6,7 @@ namespace {
 // After the end of a process its output has this long to send another byte. Long enough for a slow
 // machine to deliver what is on the way, short enough that a background child does not hold up the
 // exit.
-constexpr std::chrono::milliseconds kIdle{1000};
+constexpr std::chrono::milliseconds kIdle{2000};
 
 }  // namespace
 

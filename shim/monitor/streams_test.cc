@@ -211,9 +211,9 @@ TEST_F(StreamsTest, AReaderThatIsSlowIsNoIdleStream) {
     EXPECT_TRUE(base::WriteFd(fd.get(), sent).ok());
     fd.Reset();
   });
-  RunFor(50ms);
-  stream.ProcessExited(20ms);
-  RunFor(200ms);
+  ASSERT_TRUE(RunUntil([&] { return stream.bytes() >= OutputStream::kMaxPending; }));
+  stream.ProcessExited(300ms);
+  RunFor(700ms);
   EXPECT_FALSE(stream.ended());
   std::string got;
   std::thread reader([&] { got = *base::ReadFd(client.get(), 64 << 20); });
