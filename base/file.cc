@@ -3,6 +3,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <stdio.h>
 #include <sys/stat.h>
 #include <sys/syscall.h>
 #include <unistd.h>
@@ -16,42 +17,75 @@ struct DirCloser {
   void operator()(DIR* dir) const { closedir(dir); }
 };
 
-Status RemoveChildren(int dirfd, dev_t device, const std::string& path);
+// Deeper than this a directory is moved up to the top before its content goes: who fills a tree
+// decides how deep it is, and neither descriptors nor the stack may run out over it.
+constexpr int kDeepestDescent = 64;
 
-Status RemoveEntry(int dirfd, const char* name, dev_t device, const std::string& path) {
-  if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT) return {};
-  if (errno != EISDIR && errno != EPERM) return HOLT_ERRNO("remove {}/{}", path, name);
-  UniqueFd fd(openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
-  if (!fd) return HOLT_ERRNO("remove {}/{}", path, name);
-  struct stat st {};
-  if (fstat(fd.get(), &st) != 0) return HOLT_ERRNO("remove {}/{}", path, name);
-  if (st.st_dev != device)
-    return MakeError(Code::kFailedPrecondition, "remove {}/{}: another file system is mounted there",
-                     path, name);
-  TRY(RemoveChildren(fd.get(), device, path + "/" + name));
-  if (unlinkat(dirfd, name, AT_REMOVEDIR) != 0 && errno != ENOENT)
-    return HOLT_ERRNO("remove {}/{}", path, name);
-  return {};
-}
+class TreeRemover {
+ public:
+  TreeRemover(int top, dev_t device) : top_(top), device_(device) {}
 
-Status RemoveChildren(int dirfd, dev_t device, const std::string& path) {
-  UniqueFd copy(openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
-  if (!copy) return HOLT_ERRNO("open {}", path);
-  std::unique_ptr<DIR, DirCloser> dir(fdopendir(copy.get()));
-  if (!dir) return HOLT_ERRNO("read {}", path);
-  (void)copy.Release();
-  while (true) {
-    errno = 0;
-    const dirent* entry = readdir(dir.get());
-    if (!entry) {
-      if (errno != 0) return HOLT_ERRNO("read {}", path);
-      return {};
+  Status Run(const std::string& path) {
+    // What was moved up may have been missed by the listing that was going on.
+    while (true) {
+      moved_ = false;
+      TRY(Children(top_, path, 0));
+      if (!moved_) return {};
     }
-    std::string_view name = entry->d_name;
-    if (name == "." || name == "..") continue;
-    TRY(RemoveEntry(dirfd, entry->d_name, device, path));
   }
-}
+
+ private:
+  Status Children(int dirfd, const std::string& path, int depth) {
+    UniqueFd copy(openat(dirfd, ".", O_RDONLY | O_DIRECTORY | O_CLOEXEC));
+    if (!copy) return HOLT_ERRNO("open {}", path);
+    std::unique_ptr<DIR, DirCloser> dir(fdopendir(copy.get()));
+    if (!dir) return HOLT_ERRNO("read {}", path);
+    (void)copy.Release();
+    while (true) {
+      errno = 0;
+      const dirent* entry = readdir(dir.get());
+      if (!entry) {
+        if (errno != 0) return HOLT_ERRNO("read {}", path);
+        return {};
+      }
+      std::string_view name = entry->d_name;
+      if (name == "." || name == "..") continue;
+      TRY(Entry(dirfd, entry->d_name, path, depth));
+    }
+  }
+
+  Status Entry(int dirfd, const char* name, const std::string& path, int depth) {
+    if (unlinkat(dirfd, name, 0) == 0 || errno == ENOENT) return {};
+    if (errno != EISDIR && errno != EPERM) return HOLT_ERRNO("remove {}/{}", path, name);
+    UniqueFd fd(openat(dirfd, name, O_RDONLY | O_DIRECTORY | O_NOFOLLOW | O_CLOEXEC));
+    if (!fd) return HOLT_ERRNO("remove {}/{}", path, name);
+    struct stat st {};
+    if (fstat(fd.get(), &st) != 0) return HOLT_ERRNO("remove {}/{}", path, name);
+    if (st.st_dev != device_)
+      return MakeError(Code::kFailedPrecondition,
+                       "remove {}/{}: another file system is mounted there", path, name);
+    if (depth >= kDeepestDescent) return MoveUp(dirfd, name, path);
+    TRY(Children(fd.get(), path + "/" + name, depth + 1));
+    if (unlinkat(dirfd, name, AT_REMOVEDIR) != 0 && errno != ENOENT)
+      return HOLT_ERRNO("remove {}/{}", path, name);
+    return {};
+  }
+
+  Status MoveUp(int dirfd, const char* name, const std::string& path) {
+    while (true) {
+      std::string aside = fmt::format(".removing-{}", next_++);
+      if (renameat2(dirfd, name, top_, aside.c_str(), RENAME_NOREPLACE) == 0) break;
+      if (errno != EEXIST) return HOLT_ERRNO("remove {}/{}", path, name);
+    }
+    moved_ = true;
+    return {};
+  }
+
+  int top_;
+  dev_t device_;
+  uint64_t next_ = 0;
+  bool moved_ = false;
+};
 
 std::string ParentOf(const std::string& path) {
   size_t slash = path.find_last_of('/');
@@ -168,7 +202,7 @@ Status RemoveTree(const std::string& path) {
     return {};
   }
   TRY_ASSIGN(UniqueFd fd, Open(path, O_RDONLY | O_DIRECTORY | O_NOFOLLOW));
-  TRY(RemoveChildren(fd.get(), st.st_dev, path));
+  TRY(TreeRemover(fd.get(), st.st_dev).Run(path));
   if (rmdir(path.c_str()) != 0 && errno != ENOENT) return HOLT_ERRNO("remove {}", path);
   return {};
 }

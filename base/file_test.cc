@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <linux/openat2.h>
+#include <sys/resource.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -49,6 +50,30 @@ TEST_F(FileTest, RemoveTreeDoesNotFollowSymlinks) {
   EXPECT_FALSE(PathExists(dir_ + "/tree"));
   EXPECT_TRUE(PathExists(dir_ + "/out/keep"));
   EXPECT_TRUE(RemoveTree(dir_ + "/tree").ok());
+}
+
+// Deeper than a path can be written and than descriptors would last: what a guest leaves behind
+// must go all the same.
+TEST_F(FileTest, RemoveTreeTakesAnyDepth) {
+  constexpr int kDepth = 1000;
+  ASSERT_TRUE(MakeDirs(dir_ + "/tree").ok());
+  auto at = Open(dir_ + "/tree", O_RDONLY | O_DIRECTORY);
+  ASSERT_TRUE(at.ok());
+  for (int i = 0; i < kDepth; ++i) {
+    ASSERT_EQ(mkdirat(at->get(), "d", 0755), 0);
+    ASSERT_EQ(mkdirat(at->get(), ".removing-0", 0755), 0);
+    at = OpenAt(at->get(), "d", O_RDONLY | O_DIRECTORY);
+    ASSERT_TRUE(at.ok());
+  }
+  rlimit before{};
+  ASSERT_EQ(getrlimit(RLIMIT_NOFILE, &before), 0);
+  rlimit few = before;
+  few.rlim_cur = 250;
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &few), 0);
+  Status removed = RemoveTree(dir_ + "/tree");
+  ASSERT_EQ(setrlimit(RLIMIT_NOFILE, &before), 0);
+  EXPECT_TRUE(removed.ok()) << removed.error().message();
+  EXPECT_FALSE(PathExists(dir_ + "/tree"));
 }
 
 TEST_F(FileTest, OpenAt2KeepsPathsBeneath) {
