@@ -114,9 +114,13 @@ int Catch(int signal) {
   struct sigaction action {};
   action.sa_handler = [](int number) { g_signal = number; };
   sigaction(signal, &action, nullptr);
+  // Not to be missed between a look at g_signal and the wait for it.
+  sigset_t blocked, before;
+  sigfillset(&blocked);
+  sigprocmask(SIG_SETMASK, &blocked, &before);
   std::puts("waiting");
   std::fflush(stdout);
-  while (g_signal == 0) pause();
+  while (g_signal == 0) sigsuspend(&before);
   std::printf("caught %d\n", static_cast<int>(g_signal));
   return 3;
 }
