@@ -27,8 +27,9 @@ Result<std::string> NormalizeEntryPath(std::string_view name, size_t max_path) {
     return MakeError(Code::kInvalidArgument, "hostile archive: \"{}\" is an absolute path",
                      ShownName(name));
   if (name.size() > max_path)
-    return MakeError(Code::kInvalidArgument, "hostile archive: a path of {} bytes, more than {}: \"{}\"",
-                     name.size(), max_path, ShownName(name));
+    return MakeError(Code::kInvalidArgument,
+                     "hostile archive: a path of {} bytes, more than {}: \"{}\"", name.size(),
+                     max_path, ShownName(name));
   std::string path;
   path.reserve(name.size());
   size_t start = 0;
@@ -42,8 +43,9 @@ Result<std::string> NormalizeEntryPath(std::string_view name, size_t max_path) {
       return MakeError(Code::kInvalidArgument, "hostile archive: \"{}\" leaves the layer by \"..\"",
                        ShownName(name));
     if (component.size() > kMaxComponent)
-      return MakeError(Code::kInvalidArgument, "archive: a name of {} bytes, Linux allows {}: \"{}\"",
-                       component.size(), kMaxComponent, ShownName(component));
+      return MakeError(Code::kInvalidArgument,
+                       "archive: a name of {} bytes, Linux allows {}: \"{}\"", component.size(),
+                       kMaxComponent, ShownName(component));
     if (!path.empty()) path += '/';
     path += component;
   }
@@ -65,6 +67,20 @@ Result<Whiteout> ParseWhiteout(std::string_view name) {
     return MakeError(Code::kInvalidArgument, "hostile archive: \"{}\" is a whiteout of \"{}\"",
                      ShownName(name), target);
   return Whiteout{WhiteoutKind::kFile, std::string(target)};
+}
+
+Result<bool> IsUnderMetadata(std::string_view path) {
+  for (size_t slash = path.find('/'); slash != std::string_view::npos;) {
+    std::string_view component = path.substr(0, slash);
+    path.remove_prefix(slash + 1);
+    slash = path.find('/');
+    if (component.starts_with(kMetadataPrefix)) return true;
+    if (component.starts_with(kPrefix))
+      return MakeError(Code::kInvalidArgument,
+                       "hostile archive: \"{}\" is the name of a whiteout and has entries under it",
+                       ShownName(component));
+  }
+  return false;
 }
 
 }  // namespace holt::image::layer

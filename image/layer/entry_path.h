@@ -6,7 +6,8 @@
 #include "base/result.h"
 
 // Names inside a tar, and what the layer format means by some of them. The names are an attacker's:
-// these checks make the error readable; what keeps writes inside the layer is openat2 in TreeWriter.
+// these checks make the error readable; what keeps writes inside the layer is openat2 in
+// TreeWriter.
 namespace holt::image::layer {
 
 // "./a//b/" becomes "a/b", "." and "" become "". Absolute names, "..", names longer than the limits
@@ -36,5 +37,9 @@ struct Whiteout {
 
 // Looks at the last component. A whiteout of nothing, "." or ".." is an error.
 base::Result<Whiteout> ParseWhiteout(std::string_view name);
+
+// Does `path` lie in a directory of aufs' own (.wh..wh.plnk), which means nothing here? An error if
+// one of its directories has the name of a whiteout: with Driver::kNative it would become one.
+base::Result<bool> IsUnderMetadata(std::string_view path);
 
 }  // namespace holt::image::layer

@@ -67,7 +67,8 @@ Result<bool> TarReader::Next(TarEntry& entry) {
   if (result != ARCHIVE_OK) return MakeError("damaged tar archive");
   if (++entries_ > limits_.max_entries)
     return base::MakeError(Code::kResourceExhausted,
-                           "hostile archive: more than {} entries in one layer", limits_.max_entries);
+                           "hostile archive: more than {} entries in one layer",
+                           limits_.max_entries);
   TRY(Convert(from, entry));
   return true;
 }
@@ -82,9 +83,10 @@ Status TarReader::ConvertXattrs(archive_entry* from, TarEntry& entry) {
   while (archive_entry_xattr_next(from, &name, &value, &size) == ARCHIVE_OK) {
     total += size;
     if (total > limits_.max_xattr_bytes)
-      return base::MakeError(Code::kResourceExhausted,
-                             "hostile archive: \"{}\" has more than {} bytes of extended attributes",
-                             ShownName(entry.path), limits_.max_xattr_bytes);
+      return base::MakeError(
+          Code::kResourceExhausted,
+          "hostile archive: \"{}\" has more than {} bytes of extended attributes",
+          ShownName(entry.path), limits_.max_xattr_bytes);
     TRY_ASSIGN_CONTEXT(XattrVerdict verdict, JudgeXattr(name), ShownName(entry.path));
     if (verdict == XattrVerdict::kKeep)
       entry.metadata.xattrs.emplace_back(name, std::string(static_cast<const char*>(value), size));
@@ -94,28 +96,48 @@ Status TarReader::ConvertXattrs(archive_entry* from, TarEntry& entry) {
 
 Status TarReader::Convert(archive_entry* from, TarEntry& entry) {
   const char* name = archive_entry_pathname(from);
-  if (!name) return base::MakeError(Code::kInvalidArgument, "archive: entry {} has no name", entries_);
+  if (!name)
+    return base::MakeError(Code::kInvalidArgument, "archive: entry {} has no name", entries_);
   TRY_ASSIGN(entry.path, NormalizeEntryPath(name, limits_.max_path));
   entry.link.clear();
   entry.device = 0;
-  entry.size = archive_entry_size_is_set(from) ? static_cast<uint64_t>(archive_entry_size(from)) : 0;
+  entry.size =
+      archive_entry_size_is_set(from) ? static_cast<uint64_t>(archive_entry_size(from)) : 0;
   if (const char* target = archive_entry_hardlink(from)) {
     entry.type = EntryType::kHardLink;
     TRY_ASSIGN_CONTEXT(entry.link, NormalizeEntryPath(target, limits_.max_path),
                        fmt::format("hard link \"{}\"", ShownName(name)));
   } else {
     switch (archive_entry_filetype(from)) {
-      case AE_IFREG: entry.type = EntryType::kFile; break;
-      case AE_IFDIR: entry.type = EntryType::kDirectory; break;
-      case AE_IFLNK: entry.type = EntryType::kSymlink; break;
-      case AE_IFCHR: entry.type = EntryType::kCharacter; break;
-      case AE_IFBLK: entry.type = EntryType::kBlock; break;
-      case AE_IFIFO: entry.type = EntryType::kFifo; break;
+      case AE_IFREG:
+        entry.type = EntryType::kFile;
+        break;
+      case AE_IFDIR:
+        entry.type = EntryType::kDirectory;
+        break;
+      case AE_IFLNK:
+        entry.type = EntryType::kSymlink;
+        break;
+      case AE_IFCHR:
+        entry.type = EntryType::kCharacter;
+        break;
+      case AE_IFBLK:
+        entry.type = EntryType::kBlock;
+        break;
+      case AE_IFIFO:
+        entry.type = EntryType::kFifo;
+        break;
       default:
         return base::MakeError(Code::kUnsupported, "archive: \"{}\" is of an unknown type ({:o})",
-                               ShownName(name), static_cast<unsigned>(archive_entry_filetype(from)));
+                               ShownName(name),
+                               static_cast<unsigned>(archive_entry_filetype(from)));
     }
   }
+  // Holes cost no room here, but whoever reads or copies the file pays for them.
+  if (entry.type == EntryType::kFile && entry.size > limits_.max_bytes)
+    return base::MakeError(Code::kResourceExhausted,
+                           "hostile archive: \"{}\" claims a size of {} bytes, more than {}",
+                           ShownName(name), entry.size, limits_.max_bytes);
   if (entry.type == EntryType::kSymlink) {
     const char* target = archive_entry_symlink(from);
     if (!target || !*target || strlen(target) > limits_.max_path)
@@ -129,13 +151,15 @@ Status TarReader::Convert(archive_entry* from, TarEntry& entry) {
   int64_t uid = archive_entry_uid(from);
   int64_t gid = archive_entry_gid(from);
   if (uid < 0 || gid < 0 || uid >= UINT32_MAX || gid >= UINT32_MAX)
-    return base::MakeError(Code::kInvalidArgument, "archive: the owner {}:{} of \"{}\" is out of range",
-                           uid, gid, ShownName(name));
+    return base::MakeError(Code::kInvalidArgument,
+                           "archive: the owner {}:{} of \"{}\" is out of range", uid, gid,
+                           ShownName(name));
   entry.metadata.uid = static_cast<uid_t>(uid);
   entry.metadata.gid = static_cast<gid_t>(gid);
   entry.metadata.mode = archive_entry_perm(from) & 07777;
   entry.metadata.mtime.tv_sec = archive_entry_mtime_is_set(from) ? archive_entry_mtime(from) : 0;
-  entry.metadata.mtime.tv_nsec = archive_entry_mtime_is_set(from) ? archive_entry_mtime_nsec(from) : 0;
+  entry.metadata.mtime.tv_nsec =
+      archive_entry_mtime_is_set(from) ? archive_entry_mtime_nsec(from) : 0;
   if (entry.metadata.mtime.tv_nsec < 0 || entry.metadata.mtime.tv_nsec > 999'999'999)
     entry.metadata.mtime.tv_nsec = 0;
   return ConvertXattrs(from, entry);

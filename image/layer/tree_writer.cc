@@ -28,10 +28,10 @@ constexpr size_t kMaxCachedDirectories = 128;
 base::Error ExplainWalk(base::Error error, const std::string& path) {
   switch (error.err()) {
     case ELOOP:
-      return base::Error(Code::kInvalidArgument,
-                         fmt::format("hostile archive: \"{}\" goes through a symbolic link",
-                                     ShownName(path)),
-                         ELOOP);
+      return base::Error(
+          Code::kInvalidArgument,
+          fmt::format("hostile archive: \"{}\" goes through a symbolic link", ShownName(path)),
+          ELOOP);
     case ENOTDIR:
       return base::Error(Code::kInvalidArgument,
                          fmt::format("archive: \"{}\" lies under something that is not a directory",
@@ -39,8 +39,10 @@ base::Error ExplainWalk(base::Error error, const std::string& path) {
                          ENOTDIR);
     case EXDEV:
       return base::Error(Code::kInvalidArgument,
-                         fmt::format("hostile archive: \"{}\" leaves the layer", ShownName(path)), EXDEV);
-    default: return error;
+                         fmt::format("hostile archive: \"{}\" leaves the layer", ShownName(path)),
+                         EXDEV);
+    default:
+      return error;
   }
 }
 
@@ -58,7 +60,8 @@ base::Error EntryError(int err, const char* what, const std::string& path) {
 Result<XattrVerdict> JudgeXattr(std::string_view name) {
   // These steer overlayfs: redirect alone would show another directory's files.
   if (name.starts_with("trusted.overlay.") || name.starts_with("user.overlay."))
-    return MakeError(Code::kInvalidArgument, "hostile archive: extended attribute {}", ShownName(name));
+    return MakeError(Code::kInvalidArgument, "hostile archive: extended attribute {}",
+                     ShownName(name));
   if (name.starts_with("user.") || name == "security.capability" ||
       name == "system.posix_acl_access" || name == "system.posix_acl_default")
     return XattrVerdict::kKeep;
@@ -78,13 +81,15 @@ Result<UniqueFd> TreeWriter::OpenDirectory(const std::string& path) {
 Status TreeWriter::MakeMissing(const std::string& path) {
   SplitPath split = Split(path);
   TRY_ASSIGN(int parent, ParentFd(split.parent));
-  bool was_whiteout = false;
+  bool was_whiteout = driver_ == Driver::kNative && IsWhiteout(parent, split.name);
+  if (was_whiteout) unlinkat(parent, (".wh." + split.name).c_str(), 0);
   if (mkdirat(parent, split.name.c_str(), 0755) != 0) {
     if (errno != EEXIST) return EntryError(errno, "make directory", path);
     // OpenDirectory said it is not there as a directory: only a whiteout may give way.
     if (!IsWhiteout(parent, split.name)) return EntryError(ENOTDIR, "make directory", path);
     TRY(Clear(parent, split.name, path, &was_whiteout));
-    if (mkdirat(parent, split.name.c_str(), 0755) != 0) return EntryError(errno, "make directory", path);
+    if (mkdirat(parent, split.name.c_str(), 0755) != 0)
+      return EntryError(errno, "make directory", path);
   }
   implicit_.insert(path);
   TRY_ASSIGN(UniqueFd fd, OpenDirectory(path));
@@ -145,7 +150,8 @@ Status TreeWriter::MarkOpaque(int directory, const std::string& path) {
     return {};
   }
   if (driver_ == Driver::kNative) {
-    UniqueFd mark(openat(directory, ".wh..wh..opq", O_CREAT | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0600));
+    UniqueFd mark(
+        openat(directory, ".wh..wh..opq", O_CREAT | O_WRONLY | O_CLOEXEC | O_NOFOLLOW, 0600));
     if (!mark) return EntryError(errno, "mark opaque", path);
     return {};
   }
@@ -162,7 +168,8 @@ Status TreeWriter::Apply(int parent, const std::string& name, const std::string&
   if (!symlink && fchmodat(parent, name.c_str(), metadata.mode, 0) != 0)
     return EntryError(errno, "set the mode of", path);
   for (const auto& [key, value] : metadata.xattrs)
-    if (lsetxattr(ProcPath(parent, name).c_str(), key.c_str(), value.data(), value.size(), 0) != 0 &&
+    if (lsetxattr(ProcPath(parent, name).c_str(), key.c_str(), value.data(), value.size(), 0) !=
+            0 &&
         !(symlink && errno == EPERM))
       return EntryError(errno, ("set " + ShownName(key) + " of").c_str(), path);
   timespec times[2] = {metadata.mtime, metadata.mtime};
@@ -230,7 +237,8 @@ Result<UniqueFd> TreeWriter::CreateFile(const std::string& path) {
 }
 
 Status TreeWriter::FinishFile(int fd, const std::string& path, const Metadata& metadata) {
-  if (fchown(fd, metadata.uid, metadata.gid) != 0) return EntryError(errno, "set the owner of", path);
+  if (fchown(fd, metadata.uid, metadata.gid) != 0)
+    return EntryError(errno, "set the owner of", path);
   if (fchmod(fd, metadata.mode) != 0) return EntryError(errno, "set the mode of", path);
   for (const auto& [key, value] : metadata.xattrs)
     if (fsetxattr(fd, key.c_str(), value.data(), value.size(), 0) != 0)
@@ -253,7 +261,8 @@ Status TreeWriter::Symlink(const std::string& path, const std::string& target,
   return Apply(parent, split.name, path, metadata, true);
 }
 
-Status TreeWriter::Node(const std::string& path, mode_t type, dev_t device, const Metadata& metadata) {
+Status TreeWriter::Node(const std::string& path, mode_t type, dev_t device,
+                        const Metadata& metadata) {
   SplitPath split = Split(path);
   if (split.name.empty())
     return MakeError(Code::kInvalidArgument, "hostile archive: the root is not a directory");
@@ -274,14 +283,20 @@ Status TreeWriter::HardLink(const std::string& path, const std::string& target) 
   SplitPath from = Split(target);
   if (split.name.empty() || from.name.empty())
     return MakeError(Code::kInvalidArgument, "hostile archive: a hard link to or from the root");
+  TRY_ASSIGN(bool metadata, IsUnderMetadata(target));
+  if (metadata || from.name.starts_with(".wh."))
+    return MakeError(Code::kInvalidArgument, "hostile archive: \"{}\" is a hard link to a whiteout",
+                     ShownName(path));
   if (path == target)
     return MakeError(Code::kInvalidArgument, "archive: \"{}\" is a hard link to itself",
                      ShownName(path));
   auto source = base::OpenAt2(root_.get(), from.parent.empty() ? "." : from.parent,
                               O_PATH | O_DIRECTORY, kStayInside);
-  if (!source && source.error().err() != ENOENT) return ExplainWalk(std::move(source).error(), target);
+  if (!source && source.error().err() != ENOENT)
+    return ExplainWalk(std::move(source).error(), target);
   struct stat st {};
-  bool missing = !source || fstatat(source->get(), from.name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0 ||
+  bool missing = !source ||
+                 fstatat(source->get(), from.name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0 ||
                  IsWhiteout(source->get(), from.name);
   TRY_ASSIGN(int parent, ParentFd(split.parent));
   bool was_whiteout = false;
@@ -291,8 +306,8 @@ Status TreeWriter::HardLink(const std::string& path, const std::string& target) 
     return {};
   }
   if (S_ISDIR(st.st_mode))
-    return MakeError(Code::kInvalidArgument, "hostile archive: \"{}\" is a hard link to a directory",
-                     ShownName(path));
+    return MakeError(Code::kInvalidArgument,
+                     "hostile archive: \"{}\" is a hard link to a directory", ShownName(path));
   if (linkat(source->get(), from.name.c_str(), parent, split.name.c_str(), 0) != 0)
     return EntryError(errno, "make hard link", path);
   return {};

@@ -59,7 +59,8 @@ class Feeder {
  public:
   Feeder(ByteSource& source, const UnpackOptions& options)
       : options_(options),
-        source_(source, options.expected_blob.empty() ? "sha256" : options.expected_blob.algorithm()),
+        source_(source,
+                options.expected_blob.empty() ? "sha256" : options.expected_blob.algorithm()),
         diff_(options.expected_diff_id.empty() ? "sha256" : options.expected_diff_id.algorithm()),
         queue_(kChunks) {}
 
@@ -77,7 +78,8 @@ class Feeder {
       diff_.Update(bytes);
       chunk.insert(chunk.end(), bytes.begin(), bytes.end());
       if (chunk.size() >= kChunkBytes) {
-        if (!queue_.Push(std::move(chunk))) return MakeError(Code::kCancelled, "the reader has gone");
+        if (!queue_.Push(std::move(chunk)))
+          return MakeError(Code::kCancelled, "the reader has gone");
         chunk = NewChunk();
       }
     }
@@ -90,7 +92,8 @@ class Feeder {
     const UnpackLimits& limits = options_.limits;
     if (out_ > limits.max_bytes)
       return MakeError(Code::kResourceExhausted,
-                       "hostile archive: a layer of more than {} bytes uncompressed", limits.max_bytes);
+                       "hostile archive: a layer of more than {} bytes uncompressed",
+                       limits.max_bytes);
     if (out_ > limits.ratio_after && out_ / limits.max_ratio > source_.count())
       return MakeError(Code::kResourceExhausted,
                        "hostile archive: {} bytes became more than {} (a decompression bomb)",
@@ -135,6 +138,9 @@ Status WriteFileEntry(TarReader& reader, TreeWriter& writer, const TarEntry& ent
     uint64_t offset = 0;
     TRY_ASSIGN(auto bytes, reader.Data(offset));
     if (bytes.empty()) break;
+    if (offset > entry.size || bytes.size() > entry.size - offset)
+      return MakeError(Code::kInvalidArgument, "archive: \"{}\" has content beyond its size",
+                       ShownName(entry.path));
     TRY(WriteAt(fd.get(), bytes, offset, entry.path));
     end = offset + bytes.size();
     result.size += bytes.size();
@@ -145,24 +151,38 @@ Status WriteFileEntry(TarReader& reader, TreeWriter& writer, const TarEntry& ent
   return writer.FinishFile(fd.get(), entry.path, entry.metadata);
 }
 
-Status WriteEntry(TarReader& reader, TreeWriter& writer, const TarEntry& entry, UnpackResult& result) {
+Status WriteEntry(TarReader& reader, TreeWriter& writer, const TarEntry& entry,
+                  UnpackResult& result) {
+  TRY_ASSIGN(bool metadata, IsUnderMetadata(entry.path));
+  if (metadata) return {};
   SplitPath split = Split(entry.path);
   TRY_ASSIGN(Whiteout whiteout, ParseWhiteout(split.name));
   switch (whiteout.kind) {
-    case WhiteoutKind::kNone: break;
-    case WhiteoutKind::kMetadata: return {};
-    case WhiteoutKind::kOpaque: return writer.Opaque(split.parent);
+    case WhiteoutKind::kNone:
+      break;
+    case WhiteoutKind::kMetadata:
+      return {};
+    case WhiteoutKind::kOpaque:
+      return writer.Opaque(split.parent);
     case WhiteoutKind::kFile:
-      return writer.Whiteout(split.parent.empty() ? whiteout.target : split.parent + "/" + whiteout.target);
+      return writer.Whiteout(split.parent.empty() ? whiteout.target
+                                                  : split.parent + "/" + whiteout.target);
   }
   switch (entry.type) {
-    case EntryType::kFile: return WriteFileEntry(reader, writer, entry, result);
-    case EntryType::kDirectory: return writer.Directory(entry.path, entry.metadata);
-    case EntryType::kSymlink: return writer.Symlink(entry.path, entry.link, entry.metadata);
-    case EntryType::kHardLink: return writer.HardLink(entry.path, entry.link);
-    case EntryType::kCharacter: return writer.Node(entry.path, S_IFCHR, entry.device, entry.metadata);
-    case EntryType::kBlock: return writer.Node(entry.path, S_IFBLK, entry.device, entry.metadata);
-    case EntryType::kFifo: return writer.Node(entry.path, S_IFIFO, 0, entry.metadata);
+    case EntryType::kFile:
+      return WriteFileEntry(reader, writer, entry, result);
+    case EntryType::kDirectory:
+      return writer.Directory(entry.path, entry.metadata);
+    case EntryType::kSymlink:
+      return writer.Symlink(entry.path, entry.link, entry.metadata);
+    case EntryType::kHardLink:
+      return writer.HardLink(entry.path, entry.link);
+    case EntryType::kCharacter:
+      return writer.Node(entry.path, S_IFCHR, entry.device, entry.metadata);
+    case EntryType::kBlock:
+      return writer.Node(entry.path, S_IFBLK, entry.device, entry.metadata);
+    case EntryType::kFifo:
+      return writer.Node(entry.path, S_IFIFO, 0, entry.metadata);
   }
   return {};
 }
@@ -205,24 +225,26 @@ Result<UnpackResult> UnpackLayer(ByteSource& source, const std::string& root,
   Status status = WriteTree(feeder.queue(), root, options, result);
   feeder.queue().Abandon();
   thread.join();
-  // Where the digest is known it decides what the error is: a damaged download is no hostile archive.
-  // A full disk stays one, and nobody reads on for an archive whose digest nobody knows.
-  bool disk = !status && status.error().err() != 0 && status.error().code() != Code::kInvalidArgument;
+  // Where the digest is known it decides what the error is: a damaged download is no hostile
+  // archive. A full disk stays one, and nobody reads on for an archive whose digest nobody knows.
+  bool disk =
+      !status && status.error().err() != 0 && status.error().code() != Code::kInvalidArgument;
   if (status || (!disk && !options.expected_blob.empty())) {
     Status drained = feeder.source().Drain();
     if (!drained) return std::move(drained).error();
     result.blob = feeder.source().Finish();
     result.blob_size = feeder.source().count();
     if (!options.expected_blob.empty() && result.blob != options.expected_blob)
-      return MakeError(Code::kDataLoss, "wrong digest: the content is {}, not {}", result.blob.text(),
-                       options.expected_blob.text());
+      return MakeError(Code::kDataLoss, "wrong digest: the content is {}, not {}",
+                       result.blob.text(), options.expected_blob.text());
   }
   if (!status) return std::move(status).error();
   result.diff_id = feeder.diff().Finish();
   if (!options.expected_diff_id.empty() && result.diff_id != options.expected_diff_id)
-    return MakeError(Code::kDataLoss,
-                     "wrong digest: unpacked, the content is {}, but the image's configuration says {}",
-                     result.diff_id.text(), options.expected_diff_id.text());
+    return MakeError(
+        Code::kDataLoss,
+        "wrong digest: unpacked, the content is {}, but the image's configuration says {}",
+        result.diff_id.text(), options.expected_diff_id.text());
   return result;
 }
 
