@@ -275,5 +275,64 @@ TEST_F(AgentContainerTest, TheSandbox) {
             std::string::npos);
 }
 
+TEST_F(AgentContainerTest, AContainerMayRunWithoutACgroupNamespace) {
+  auto outcome =
+      vm().Sh("cat /sys/fs/cgroup/pids.max; ls /sys/fs/cgroup/holt", "", [](auto& config) {
+        std::erase_if(config.linux_->namespaces, [](const auto& n) { return n.type == "cgroup"; });
+        config.linux_->resources.emplace();
+        config.linux_->resources->pids = oci::PidsResources{44};
+      });
+  EXPECT_EQ(outcome.out, "44\n") << "its own group, and nothing above";
+}
+
+TEST_F(AgentContainerTest, ExecFollowsAContainerThatMovedIntoACgroupOfItsOwn) {
+  oci::Config config = ContainerConfig({"sh", "-c",
+                                        "cd /sys/fs/cgroup; mkdir init; echo 1 >init/cgroup.procs; "
+                                        "echo +pids >cgroup.subtree_control;"
+                                        " echo up; exec sleep 1000"});
+  for (oci::Mount& mount : config.mounts)
+    if (mount.type == "cgroup") mount.options = {"nosuid", "noexec", "nodev", "rw"};
+  auto process = Background("systemd", config);
+  ReadStream(process.out.get(), "up");
+  auto exec = vm().Exec("systemd", "e", ContainerProcess({"cat", "/proc/self/cgroup"}));
+  ASSERT_TRUE(exec.ok()) << exec.error().message();
+  EXPECT_EQ(vm().Finish(std::move(*exec)).out, "0::/init\n");
+  DeleteOk("systemd");
+}
+
+TEST_F(AgentContainerTest, StartContainerHooksRunInTheContainerBeforeIt) {
+  oci::Config config = ContainerConfig({"cat", "/tmp/hook"});
+  config.hooks.emplace();
+  config.hooks->start_container = {
+      {"/bin/sh", {"sh", "-c", "cat >/tmp/hook; echo $X >>/tmp/hook"}, {"X=y", "PATH=/bin"}, {}}};
+  auto outcome = vm().Run(config);
+  ASSERT_TRUE(outcome.ok()) << outcome.error().message();
+  EXPECT_THAT(outcome->out,
+              AllOf(HasSubstr("\"status\":\"created\""), HasSubstr("\"pid\":1"), HasSubstr("y\n")));
+  config.hooks->start_container[0].args = {"sh", "-c", "exit 3"};
+  outcome = vm().Run(config);
+  ASSERT_FALSE(outcome.ok());
+  EXPECT_THAT(outcome.error().message(), HasSubstr("hooks.startContainer[0]"));
+  config.hooks->start_container[0].args = {"sh", "-c", "sleep 100"};
+  config.hooks->start_container[0].timeout = 1;
+  outcome = vm().Run(config);
+  ASSERT_FALSE(outcome.ok());
+  EXPECT_THAT(outcome.error().message(), HasSubstr("timeout of 1 s"));
+}
+
+TEST_F(AgentContainerTest, ACreationThatNobodyWaitsForIsUndone) {
+  agent::v1::CreateContainerRequest request;
+  request.set_container_id("given-up");
+  request.set_oci_config(oci::SerializeConfig(ContainerConfig({"true"})));
+  request.mutable_stdio()->set_stdout_stream(987654);  // does not come
+  auto created = vm().Call<agent::v1::CreateContainerResponse>("CreateContainer", request,
+                                                               std::chrono::seconds(1));
+  ASSERT_FALSE(created.ok());
+  EXPECT_EQ(created.error().code(), Code::kDeadlineExceeded);
+  auto again = Background("given-up", Sleeper());
+  ReadStream(again.out.get(), "up");
+  DeleteOk("given-up");
+}
+
 }  // namespace
 }  // namespace holt
