@@ -2,6 +2,7 @@
 #include <fcntl.h>
 #include <gmock/gmock.h>
 #include <signal.h>
+#include <sys/mount.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -278,6 +279,21 @@ TEST_F(PullFault, NobodyListens) {
 TEST_F(PullFault, NoSuchHost) {
   EXPECT_THAT(Refused("registry.invalid/a/b:1"),
               AllOf(HasSubstr("registry.invalid"), HasSubstr("DNS")));
+}
+
+TEST_F(PullFault, FullDiskIsSaidAndLeavesNothing) {
+  std::string small = directory_ + "/small";
+  ASSERT_TRUE(base::MakeDirs(small).ok());
+  ASSERT_EQ(mount("tmpfs", small.c_str(), "tmpfs", 0, "size=2m"), 0);
+  auto store = image::Store::Open(small + "/store");
+  EXPECT_TRUE(store.ok());
+  if (store.ok()) store_ = std::move(*store);
+  FaultRegistry registry(image_);
+  EXPECT_THAT(Refused(registry.Host() + "/a/b:1"),
+              AllOf(HasSubstr("No space left"), HasSubstr("holt gc")));
+  EXPECT_TRUE(std::filesystem::is_empty(store_->path() + "/tmp"));
+  EXPECT_FALSE(base::PathExists(Partial()));
+  EXPECT_EQ(umount2(small.c_str(), MNT_DETACH), 0);
 }
 
 TEST_F(PullFault, KilledPullIsResumedAndNothingOfItTrusted) {

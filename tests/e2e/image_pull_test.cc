@@ -1,5 +1,6 @@
 // Images that skopeo pushed to Debian's docker-registry.
 #include <arpa/inet.h>
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <signal.h>
 #include <sys/socket.h>
@@ -38,19 +39,35 @@ int FreePort() {
 // Debian's docker-registry for the length of a test.
 class DockerRegistry {
  public:
-  DockerRegistry(const std::string& directory, bool password) : port_(FreePort()) {
+  DockerRegistry(const std::string& directory, bool password, bool tls = false)
+      : port_(FreePort()) {
     std::string config =
-        "version: 0.1\nlog: {level: fatal, accesslog: {disabled: true}}\nstorage: {filesystem: "
+        "version: 0.1\nlog: {level: error, accesslog: {disabled: true}}\nstorage: {filesystem: "
         "{rootdirectory: " +
         directory + "/registry}}\nhttp: {addr: '127.0.0.1:" + std::to_string(port_) + "'}\n";
     if (password) {
       EXPECT_EQ(system(("htpasswd -Bbn me secret > " + directory + "/htpasswd").c_str()), 0);
       config += "auth: {htpasswd: {realm: test, path: " + directory + "/htpasswd}}\n";
     }
+    if (tls) {
+      std::string make =
+          "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=test -addext "
+          "subjectAltName=IP:127.0.0.1 "
+          "-keyout " +
+          directory + "/key.pem -out " + directory + "/cert.pem 2>/dev/null";
+      EXPECT_EQ(system(make.c_str()), 0);
+      config.replace(
+          config.rfind("'}\n"), 3,
+          "', tls: {certificate: " + directory + "/cert.pem, key: " + directory + "/key.pem}}\n");
+    }
     std::string path = directory + "/registry.yml";
     EXPECT_TRUE(base::WriteFile(path, config).ok());
+    base::UniqueFd log(
+        open((directory + "/registry.log").c_str(), O_WRONLY | O_CREAT | O_CLOEXEC, 0600));
     pid_ = fork();
     if (pid_ == 0) {
+      // It calls every blob that skopeo asks for in vain an error.
+      dup2(log.get(), 2);
       execlp("docker-registry", "docker-registry", "serve", path.c_str(), nullptr);
       _exit(127);
     }
@@ -129,6 +146,21 @@ TEST_F(PullTest, OciImageFromARegistryWithAPassword) {
   auto image = Pull(registry.Host() + "/demo:1");
   ASSERT_TRUE(image.ok()) << image.error().message();
   EXPECT_GE(image->layers.size(), 2u);
+}
+
+TEST_F(PullTest, CertificateNobodyKnows) {
+  DockerRegistry registry(directory_, false, true);
+  ASSERT_NO_FATAL_FAILURE(registry.Push("docker-archive", "podman.tar", "demo:1"));
+  EXPECT_THAT(Refused(registry.Host() + "/demo:1"),
+              AllOf(HasSubstr("TLS"), HasSubstr("update-ca-certificates"),
+                    HasSubstr("--tls-verify=false")));
+  setenv("SSL_CERT_FILE", (directory_ + "/cert.pem").c_str(), 1);
+  auto known = Pull(registry.Host() + "/demo:1");
+  unsetenv("SSL_CERT_FILE");
+  EXPECT_TRUE(known.ok()) << known.error().message();
+  options_.tls_verify = false;
+  auto unchecked = Pull(registry.Host() + "/demo:1");
+  EXPECT_TRUE(unchecked.ok()) << unchecked.error().message();
 }
 
 }  // namespace
