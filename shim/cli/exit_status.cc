@@ -22,7 +22,9 @@ int ReportOutcome(const Registry& registry, const std::string& id,
   std::string error = outcome.error;
   int status = outcome.status;
   if (outcome.lost) {
-    // A monitor that ended in order wrote down how the container did.
+    // A dying process closes its sockets before its lock. What it wrote down while it ended in
+    // order, or that it died, is known when the lock is free.
+    (void)Registry::WaitUntilDead(PathsOf(registry.root(), id), std::chrono::seconds(2));
     auto sandbox = registry.Find(id);
     if (sandbox && sandbox->record.status == "stopped" && sandbox->record.error.empty())
       return sandbox->record.exit_status;

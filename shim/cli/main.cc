@@ -1,4 +1,5 @@
 // holt, the command: the flags in front of the subcommand, and the subcommand. docs/cli.md.
+#include <fcntl.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -124,6 +125,9 @@ int Main(const std::vector<std::string>& args) {
 }  // namespace holt::shim::cli
 
 int main(int argc, char** argv) {
+  // A caller that closed its stdio would have our sockets there.
+  for (int fd = 0; fd <= 2; ++fd)
+    if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0) return 1;
   // A reader that went away is the error of a write, said where it is known what it means.
   signal(SIGPIPE, SIG_IGN);
   return holt::shim::cli::Main({argv + 1, argv + argc});

@@ -16,13 +16,7 @@ Subcommand PullCommand() {
                      "credentials, as docker and podman keep them");
         flags.Bool("-q, --quiet", command->quiet, "print only the images' ids");
         flags.Operands("IMAGE...", 1, SIZE_MAX, command->images);
-#ifdef HOLT_WITHOUT_PULL
-        return [](const Global&) -> base::Result<int> {
-          return base::Error(base::Code::kUnsupported, "this build has no registry client");
-        };
-#else
         return ImageBody(command, image::commands::RunPull);
-#endif
       },
   };
 }

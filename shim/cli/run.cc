@@ -62,12 +62,7 @@ base::Result<HeldImage> GetImage(const Global& global, const RunFlags& flags, Ti
     image::PullOptions options;
     options.tls_verify = flags.tls_verify;
     options.progress = progress.get();
-#ifdef HOLT_WITHOUT_PULL
-    return MakeError(Code::kUnsupported,
-                     "image {}: is not here, and this build has no registry client", name);
-#else
     TRY_ASSIGN(held.image, image::PullImage(*held.store, *reference, options));
-#endif
     timeline.End("pull the image");
   } else if (found) {
     held.image = *std::move(found);
