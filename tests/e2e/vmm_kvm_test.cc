@@ -72,7 +72,7 @@ TEST_F(VmmKvmTest, EndsWithItsMonitor) {
 
 TEST_F(VmmKvmTest, BzImageBoots) {
   ASSERT_NO_FATAL_FAILURE(Boot("off", {.kernel = "bzImage"}));
-  EXPECT_EQ(Wait(std::chrono::seconds(120)).reason(), vmm::v1::Exit::SHUTDOWN) << Console();
+  EXPECT_EQ(Wait(std::chrono::seconds(300)).reason(), vmm::v1::Exit::SHUTDOWN) << Console();
   EXPECT_THAT(Console(), HasSubstr("guest: off"));
 }
 
@@ -159,7 +159,7 @@ class VmmKvmShareTest : public VmmKvmTest {
 
 TEST_F(VmmKvmShareTest, HasWhatAContainersRootNeeds) {
   ASSERT_NO_FATAL_FAILURE(Boot("fs", {.share = share_}));
-  EXPECT_EQ(Wait(std::chrono::seconds(120)).reason(), vmm::v1::Exit::SHUTDOWN) << Console();
+  EXPECT_EQ(Wait(std::chrono::seconds(300)).reason(), vmm::v1::Exit::SHUTDOWN) << Console();
   EXPECT_THAT(Console(), HasSubstr("fs: 0 checks failed"));
   struct stat st {};
   ASSERT_EQ(stat((share_ + "/attr").c_str(), &st), 0);
@@ -168,7 +168,7 @@ TEST_F(VmmKvmShareTest, HasWhatAContainersRootNeeds) {
 
 TEST_F(VmmKvmShareTest, TheSameOnTwoProcessors) {
   ASSERT_NO_FATAL_FAILURE(Boot("fs", {.share = share_, .vcpus = 2}));
-  EXPECT_EQ(Wait(std::chrono::seconds(120)).reason(), vmm::v1::Exit::SHUTDOWN) << Console();
+  EXPECT_EQ(Wait(std::chrono::seconds(300)).reason(), vmm::v1::Exit::SHUTDOWN) << Console();
   EXPECT_THAT(Console(), HasSubstr("fs: 0 checks failed"));
 }
 

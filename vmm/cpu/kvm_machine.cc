@@ -1,5 +1,6 @@
 #include "vmm/cpu/kvm_machine.h"
 
+#include <sys/eventfd.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -69,6 +70,8 @@ Status KvmMachine::SetUp(MachineSpec spec) {
 }
 
 Status KvmMachine::AddDevices(MachineSpec& spec) {
+  ignored_.Reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!ignored_) return HOLT_ERRNO("eventfd");
   TRY_CONTEXT(AddDevice(std::make_unique<ConsoleDevice>(loop_, console_)), "console");
   TRY_CONTEXT(AddDevice(std::make_unique<RngDevice>(loop_)), "rng");
   if (spec.vsock) TRY_CONTEXT(AddVsock(std::move(*spec.vsock)), "vsock");
@@ -126,6 +129,12 @@ Status KvmMachine::AddDevice(std::unique_ptr<VirtioDevice> device) {
   const uint64_t kick = place.address + static_cast<uint64_t>(MmioRegister::kQueueNotify);
   for (size_t i = 0; i < transport->queue_count(); ++i)
     TRY(vm_->AddKick(kick, static_cast<uint32_t>(i), transport->kick_fd(i)));
+  if (transport->device().External()) {
+    // The acknowledgement of an interrupt that passed us by changes nothing: the kernel swallows
+    // it.
+    const uint64_t ack = place.address + static_cast<uint64_t>(MmioRegister::kInterruptAck);
+    TRY(vm_->AddKick(ack, kInterruptUsedBuffer, ignored_.get()));
+  }
   places_.push_back(place);
   transports_.push_back(std::move(transport));
   return {};

@@ -58,6 +58,7 @@ class KvmMachine : public Machine {
   GuestMemoryFile memory_;
   GuestLayout layout_;
   std::unique_ptr<KvmVm> vm_;
+  base::UniqueFd ignored_;  // takes writes that mean nothing; nobody reads it
   std::vector<std::unique_ptr<MmioTransport>> transports_;
   std::vector<MmioDevice> places_;  // of transports_
   // Declared last of what runs guest code: its end is the first to come.
