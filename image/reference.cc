@@ -1,5 +1,7 @@
 #include "image/reference.h"
 
+#include <arpa/inet.h>
+
 #include <algorithm>
 
 #include "oci/image_spec.h"
@@ -50,7 +52,8 @@ bool IsPathComponent(std::string_view component) {
 }
 
 bool IsPort(std::string_view port) {
-  if (port.empty() || port.size() > 5 || !std::all_of(port.begin(), port.end(), IsNumber)) return false;
+  if (port.empty() || port.size() > 5 || !std::all_of(port.begin(), port.end(), IsNumber))
+    return false;
   int value = std::stoi(std::string(port));
   return value >= 1 && value <= 65535;
 }
@@ -73,14 +76,11 @@ bool IsHostName(std::string_view host) {
 bool IsDomain(std::string_view domain) {
   std::string host = HostWithoutPort(domain);
   std::string_view rest = domain.substr(host.size());
-  if (!rest.empty() && !IsPort(rest.substr(1))) return false;
+  if (!rest.empty() && (rest[0] != ':' || !IsPort(rest.substr(1)))) return false;
   if (host.starts_with('[')) {
-    std::string_view address = std::string_view(host).substr(1, host.size() - 2);
-    return host.ends_with(']') && !address.empty() &&
-           std::all_of(address.begin(), address.end(), [](char c) {
-             return IsNumber(c) || (c >= 'a' && c <= 'f') || (c >= 'A' && c <= 'F') || c == ':' ||
-                    c == '.';
-           });
+    if (!host.ends_with(']')) return false;
+    in6_addr address{};
+    return inet_pton(AF_INET6, host.substr(1, host.size() - 2).c_str(), &address) == 1;
   }
   return IsHostName(host);
 }
@@ -90,11 +90,11 @@ Status CheckTag(std::string_view text, std::string_view tag) {
   if (tag.size() > kMaxTagLength)
     return Bad(text, fmt::format("the tag has {} characters, at most {} are allowed", tag.size(),
                                  kMaxTagLength));
-  bool ok = IsWord(tag[0]) && std::all_of(tag.begin(), tag.end(), [](char c) {
-              return IsWord(c) || c == '.' || c == '-';
-            });
+  bool ok = IsWord(tag[0]) && std::all_of(tag.begin(), tag.end(),
+                                          [](char c) { return IsWord(c) || c == '.' || c == '-'; });
   if (!ok)
-    return Bad(text, fmt::format("the tag \"{}\" may have only letters, digits, '_', '.' and '-'", tag));
+    return Bad(text,
+               fmt::format("the tag \"{}\" may have only letters, digits, '_', '.' and '-'", tag));
   return {};
 }
 
@@ -107,9 +107,10 @@ Status CheckRepository(std::string_view text, std::string_view repository) {
       if (component.empty()) return Bad(text, "a part of its name is empty");
       if (std::any_of(component.begin(), component.end(), IsUpper))
         return Bad(text, fmt::format("\"{}\" must be lower case", component));
-      return Bad(text, fmt::format("\"{}\" may have only lower-case letters and digits, with '.', '_' "
-                                   "or '-' between them",
-                                   component));
+      return Bad(text,
+                 fmt::format("\"{}\" may have only lower-case letters and digits, with '.', '_' "
+                             "or '-' between them",
+                             component));
     }
     if (slash == std::string_view::npos) return {};
     start = slash + 1;
@@ -164,7 +165,8 @@ base::Result<Reference> Reference::Parse(std::string_view text) {
       slash != std::string_view::npos && LooksLikeDomain(rest.substr(0, slash))) {
     reference.domain = std::string(rest.substr(0, slash));
     if (!IsDomain(reference.domain))
-      return Bad(text, fmt::format("\"{}\" is not a host name with an optional port", reference.domain));
+      return Bad(text,
+                 fmt::format("\"{}\" is not a host name with an optional port", reference.domain));
     rest = rest.substr(slash + 1);
   }
   if (size_t colon = rest.rfind(':'); colon != std::string_view::npos) {
@@ -175,15 +177,15 @@ base::Result<Reference> Reference::Parse(std::string_view text) {
   if (rest.empty()) return Bad(text, "it has no name");
   TRY(CheckRepository(text, rest));
   reference.repository = std::string(rest);
-  if (reference.domain.empty() || reference.domain == "index.docker.io") reference.domain = "docker.io";
+  if (reference.domain.empty() || reference.domain == "index.docker.io")
+    reference.domain = "docker.io";
   if (reference.domain == "docker.io" && reference.repository.find('/') == std::string::npos)
     reference.repository = "library/" + reference.repository;
   if (reference.Name().size() > kMaxNameLength)
     return Bad(text, fmt::format("the name is longer than {} characters", kMaxNameLength));
   bool hex_only = reference.domain == "docker.io" && reference.tag.empty() && text.size() == 64 &&
-                  std::all_of(text.begin(), text.end(), [](char c) {
-                    return IsNumber(c) || (c >= 'a' && c <= 'f');
-                  });
+                  std::all_of(text.begin(), text.end(),
+                              [](char c) { return IsNumber(c) || (c >= 'a' && c <= 'f'); });
   if (hex_only) return Bad(text, "64 hex digits are an image id, which has no registry");
   if (reference.tag.empty() && reference.digest.empty()) reference.tag = "latest";
   return reference;

@@ -42,6 +42,10 @@ TEST(Reference, RefusesAndSaysWhy) {
   EXPECT_THAT(Canonical("a@sha256:12"), HasSubstr("the digest after '@'"));
   EXPECT_THAT(Canonical("https://h/a"), HasSubstr("leave out the scheme"));
   EXPECT_THAT(Canonical("h:99999/a"), HasSubstr("not a host name"));
+  // Would be a header or another host where the name becomes a URL.
+  EXPECT_THAT(Canonical("[::1]\r5000/a"), HasSubstr("not a host name"));
+  EXPECT_THAT(Canonical("[::1]@5000/a"), HasSubstr("digest"));
+  EXPECT_THAT(Canonical("[127.1..0]/a"), HasSubstr("not a host name"));
   EXPECT_THAT(Canonical("h..x/a"), HasSubstr("not a host name"));
   EXPECT_THAT(Canonical("-h.x/a"), HasSubstr("not a host name"));
   EXPECT_THAT(Canonical("a b"), HasSubstr("\"a b\" may have only"));
