@@ -96,10 +96,11 @@ head -c 16777216 /dev/urandom >noise
 for i in $(seq 64); do cat noise; done >a
 cp a b
 stat -c %s a b
-[ "$(md5sum <a)" = "$(md5sum <b)" ] && cmp a b && echo same
+md5sum a b | cut -d " " -f 1 | uniq | wc -l
+cmp a b && echo same
 )";
   run = Run({"--rm", "-i", "-u", "0", "--entrypoint", "sh", "layers"}, {.input = copy, .deadline = 900s});
-  EXPECT_EQ(run.out, "1073741824\n1073741824\nsame\n") << run.err;
+  EXPECT_EQ(run.out, "1073741824\n1073741824\n1\nsame\n") << run.err;
 }
 
 }  // namespace
