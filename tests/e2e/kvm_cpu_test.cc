@@ -172,14 +172,21 @@ TEST_F(KvmCpuTest, FourProcessorsStartEachOther) {
     for (uint32_t number : {address, value})
       for (int i = 0; i < 4; ++i) code += static_cast<char>(number >> (8 * i));
   };
-  for (uint32_t id = 1; id < 4; ++id) {
-    store(0xfee00310, id << 24);
-    store(0xfee00300, 0x4500);  // INIT
-    store(0xfee00300, 0x4608);  // SIPI for page 8
-  }
+  auto to_each = [&](uint32_t command) {
+    for (uint32_t id = 1; id < 4; ++id) {
+      store(0xfee00310, id << 24);
+      store(0xfee00300, command);
+    }
+    // A pause: a processor that is still at its INIT hears no SIPI (Intel SDM volume 3, 10.4.4).
+    code += Code({0xb9, 0, 0, 0x10, 0, 0xe2, 0xfe});  // mov ecx, 1 << 20; loop to itself
+  };
+  to_each(0x4500);  // INIT
+  to_each(0x4608);  // SIPI for page 8, twice, as the algorithm there has it
+  to_each(0x4608);
   Load(code + kForever, 4);
   threads_->Run();
   Until([&] { return serial_.Text() == "BBB"; });
+  EXPECT_EQ(serial_.Text(), "BBB");
   threads_->Pause();  // halted and running ones alike
   threads_->Run();
 }
