@@ -98,6 +98,7 @@ Result<std::unique_ptr<Vcpu>> Vcpu::Create(const KvmVm& vm, uint32_t index, uint
   for (size_t i = 0; i < leaves.size(); ++i) cpuid.Set(i, leaves[i]);
   if (ioctl(vcpu->fd_.get(), kKvmSetCpuid2, cpuid.data()) != 0) return HOLT_ERRNO("KVM_SET_CPUID2");
   TRY(vcpu->SetMsrs());
+  TRY(vcpu->PublishLocalApic());
   return vcpu;
 }
 
@@ -119,6 +120,16 @@ Status Vcpu::SetMsrs() {
   if (set != kCount)
     return MakeError(Code::kUnsupported, "KVM_SET_MSRS: KVM refused MSR {:#x}",
                      static_cast<uint32_t>(values[set].index));
+  return {};
+}
+
+Status Vcpu::PublishLocalApic() {
+  // KVM makes its table of local APICs before it counts the new vCPU among the VM's, so that the
+  // newest is missing from it, and an INIT to it is dropped in silence, until some local APIC
+  // changes. Writing back what is there makes KVM make the table again.
+  kvm_lapic_state state{};
+  if (ioctl(fd_.get(), KVM_GET_LAPIC, &state) != 0) return HOLT_ERRNO("KVM_GET_LAPIC");
+  if (ioctl(fd_.get(), KVM_SET_LAPIC, &state) != 0) return HOLT_ERRNO("KVM_SET_LAPIC");
   return {};
 }
 

@@ -56,6 +56,7 @@ class Vcpu {
  private:
   Vcpu(uint32_t index, Buses buses) : index_(index), buses_(buses) {}
   base::Status SetMsrs();
+  base::Status PublishLocalApic();
   void ServePort();
   void ServeMemory();
   std::optional<VcpuFailure> HandleExit();
