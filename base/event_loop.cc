@@ -29,14 +29,15 @@ Result<std::unique_ptr<EventLoop>> EventLoop::Create() {
 EventLoop::~EventLoop() = default;
 
 Status EventLoop::AddFd(int fd, uint32_t events, FdCallback callback) {
-  if (watches_.contains(fd))
-    return MakeError(Code::kAlreadyExists, "fd {} is watched already", fd);
+  if (watches_.contains(fd)) return MakeError(Code::kAlreadyExists, "fd {} is watched already", fd);
   auto watch = std::make_shared<Watch>(Watch{std::move(callback), next_generation_++});
   epoll_event event{};
   event.events = events;
-  // The generation tells a stale event of a closed fd from one of its successor with the same number.
+  // The generation tells a stale event of a closed fd from one of its successor with the same
+  // number.
   event.data.u64 = ((watch->generation & 0xffffffff) << 32) | static_cast<uint32_t>(fd);
-  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0) return HOLT_ERRNO("epoll add {}", fd);
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_ADD, fd, &event) != 0)
+    return HOLT_ERRNO("epoll add {}", fd);
   watches_[fd] = std::move(watch);
   return {};
 }
@@ -47,7 +48,8 @@ Status EventLoop::ModifyFd(int fd, uint32_t events) {
   epoll_event event{};
   event.events = events;
   event.data.u64 = ((it->second->generation & 0xffffffff) << 32) | static_cast<uint32_t>(fd);
-  if (epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event) != 0) return HOLT_ERRNO("epoll mod {}", fd);
+  if (epoll_ctl(epoll_.get(), EPOLL_CTL_MOD, fd, &event) != 0)
+    return HOLT_ERRNO("epoll mod {}", fd);
   return {};
 }
 
@@ -133,11 +135,13 @@ void EventLoop::RunOnce(std::chrono::nanoseconds timeout) {
     if (!posted_.empty()) timeout = std::chrono::nanoseconds(0);
   }
   std::array<epoll_event, 64> events;
-  int n = epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), TimeoutMs(timeout));
+  int n =
+      epoll_wait(epoll_.get(), events.data(), static_cast<int>(events.size()), TimeoutMs(timeout));
   for (int i = 0; i < n; ++i) {
     int fd = static_cast<int>(events[i].data.u64 & 0xffffffff);
     auto it = watches_.find(fd);
-    if (it == watches_.end() || (it->second->generation & 0xffffffff) != events[i].data.u64 >> 32) continue;
+    if (it == watches_.end() || (it->second->generation & 0xffffffff) != events[i].data.u64 >> 32)
+      continue;
     auto watch = it->second;  // the callback may remove itself
     watch->callback(events[i].events);
   }

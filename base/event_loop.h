@@ -68,7 +68,8 @@ class EventLoop {
     Callback callback;
   };
 
-  EventLoop(UniqueFd epoll, UniqueFd wakeup) : epoll_(std::move(epoll)), wakeup_(std::move(wakeup)) {}
+  EventLoop(UniqueFd epoll, UniqueFd wakeup)
+      : epoll_(std::move(epoll)), wakeup_(std::move(wakeup)) {}
   void RunPosted();
   void RunTimers();
   int TimeoutMs(std::chrono::nanoseconds timeout) const;

@@ -16,8 +16,8 @@ namespace holt::base {
 Result<UniqueFd> Open(const std::string& path, int flags, mode_t mode = 0);
 // openat(2) with O_CLOEXEC added.
 Result<UniqueFd> OpenAt(int dirfd, const std::string& path, int flags, mode_t mode = 0);
-// openat2(2) with O_CLOEXEC added; `resolve` is RESOLVE_* of linux/openat2.h. Paths that a guest, an
-// image or a configuration names go through this with RESOLVE_IN_ROOT or RESOLVE_BENEATH.
+// openat2(2) with O_CLOEXEC added; `resolve` is RESOLVE_* of linux/openat2.h. Paths that a guest,
+// an image or a configuration names go through this with RESOLVE_IN_ROOT or RESOLVE_BENEATH.
 Result<UniqueFd> OpenAt2(int dirfd, const std::string& path, uint64_t flags, uint64_t resolve,
                          mode_t mode = 0);
 
@@ -27,7 +27,8 @@ Result<std::string> ReadFile(const std::string& path, size_t max_bytes = 64 << 2
 
 // Writes all of `data`, going on after short writes and EINTR.
 Status WriteFd(int fd, std::string_view data);
-// Truncates or creates, then writes. Not atomic: for /proc and /sys, and for files nobody reads yet.
+// Truncates or creates, then writes. Not atomic: for /proc and /sys, and for files nobody reads
+// yet.
 Status WriteFile(const std::string& path, std::string_view data, mode_t mode = 0644);
 // Write aside, fsync, rename, fsync of the directory: readers see the old or the new content whole,
 // also after a crash.
@@ -35,8 +36,8 @@ Status WriteFileAtomic(const std::string& path, std::string_view data, mode_t mo
 
 // mkdir -p. Directories it makes get `mode`.
 Status MakeDirs(const std::string& path, mode_t mode = 0755);
-// rm -r without following symlinks and without crossing into other mounts (a mount point below is an
-// error). A path that does not exist is no error.
+// rm -r without following symlinks and without crossing into other mounts (a mount point below is
+// an error). A path that does not exist is no error.
 Status RemoveTree(const std::string& path);
 
 bool PathExists(const std::string& path);

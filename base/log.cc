@@ -1,9 +1,9 @@
 #include "base/log.h"
 
-#include <ctime>
 #include <unistd.h>
 
 #include <atomic>
+#include <ctime>
 
 namespace holt::base::log {
 namespace {
@@ -17,10 +17,14 @@ std::atomic<Level> g_level{Level::kInfo};
 
 std::string_view LevelName(Level level) {
   switch (level) {
-    case Level::kDebug: return "debug";
-    case Level::kInfo: return "info";
-    case Level::kWarning: return "warning";
-    case Level::kError: return "error";
+    case Level::kDebug:
+      return "debug";
+    case Level::kInfo:
+      return "info";
+    case Level::kWarning:
+      return "warning";
+    case Level::kError:
+      return "error";
   }
   return "info";
 }
@@ -28,10 +32,14 @@ std::string_view LevelName(Level level) {
 // Syslog priorities, as /dev/kmsg wants them.
 int KmsgPriority(Level level) {
   switch (level) {
-    case Level::kDebug: return 7;
-    case Level::kInfo: return 6;
-    case Level::kWarning: return 4;
-    case Level::kError: return 3;
+    case Level::kDebug:
+      return 7;
+    case Level::kInfo:
+      return 6;
+    case Level::kWarning:
+      return 4;
+    case Level::kError:
+      return 3;
   }
   return 6;
 }
@@ -41,10 +49,18 @@ std::string JsonEscape(std::string_view text) {
   out.reserve(text.size() + 8);
   for (unsigned char c : text) {
     switch (c) {
-      case '"': out += "\\\""; break;
-      case '\\': out += "\\\\"; break;
-      case '\n': out += "\\n"; break;
-      case '\t': out += "\\t"; break;
+      case '"':
+        out += "\\\"";
+        break;
+      case '\\':
+        out += "\\\\";
+        break;
+      case '\n':
+        out += "\\n";
+        break;
+      case '\t':
+        out += "\\t";
+        break;
       default:
         if (c < 0x20 || c == 0x7f) {
           out += fmt::format("\\u{:04x}", c);
@@ -104,7 +120,8 @@ std::string FormatRecord(const Options& options, Level level, std::string_view m
                          JsonEscape(message), rfc3339_time);
     case Format::kKmsg:
       return fmt::format("<{}>{}: {}\n", KmsgPriority(level), options.program, Sanitize(message));
-    case Format::kText: break;
+    case Format::kText:
+      break;
   }
   if (level == Level::kInfo) return fmt::format("{}: {}\n", options.program, Sanitize(message));
   return fmt::format("{}: {}: {}\n", options.program, LevelName(level), Sanitize(message));

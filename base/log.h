@@ -12,8 +12,8 @@ namespace holt::base::log {
 
 enum class Level { kDebug, kInfo, kWarning, kError };
 
-// kText: "holt-vmm: warning: text" (people). kJson: {"level","msg","time"} a line (runc's form, which
-// engines parse). kKmsg: "<4>holt-agent: text", the form /dev/kmsg takes.
+// kText: "holt-vmm: warning: text" (people). kJson: {"level","msg","time"} a line (runc's form,
+// which engines parse). kKmsg: "<4>holt-agent: text", the form /dev/kmsg takes.
 enum class Format { kText, kJson, kKmsg };
 
 struct Options {

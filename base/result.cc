@@ -8,18 +8,30 @@ namespace holt::base {
 
 std::string_view CodeName(Code code) {
   switch (code) {
-    case Code::kInternal: return "internal";
-    case Code::kInvalidArgument: return "invalid-argument";
-    case Code::kNotFound: return "not-found";
-    case Code::kAlreadyExists: return "already-exists";
-    case Code::kPermissionDenied: return "permission-denied";
-    case Code::kUnsupported: return "unsupported";
-    case Code::kFailedPrecondition: return "failed-precondition";
-    case Code::kUnavailable: return "unavailable";
-    case Code::kDeadlineExceeded: return "deadline-exceeded";
-    case Code::kCancelled: return "cancelled";
-    case Code::kResourceExhausted: return "resource-exhausted";
-    case Code::kDataLoss: return "data-loss";
+    case Code::kInternal:
+      return "internal";
+    case Code::kInvalidArgument:
+      return "invalid-argument";
+    case Code::kNotFound:
+      return "not-found";
+    case Code::kAlreadyExists:
+      return "already-exists";
+    case Code::kPermissionDenied:
+      return "permission-denied";
+    case Code::kUnsupported:
+      return "unsupported";
+    case Code::kFailedPrecondition:
+      return "failed-precondition";
+    case Code::kUnavailable:
+      return "unavailable";
+    case Code::kDeadlineExceeded:
+      return "deadline-exceeded";
+    case Code::kCancelled:
+      return "cancelled";
+    case Code::kResourceExhausted:
+      return "resource-exhausted";
+    case Code::kDataLoss:
+      return "data-loss";
   }
   return "internal";
 }
@@ -29,24 +41,33 @@ Code CodeFromErrno(int err) {
     case ENOENT:
     case ESRCH:
     case ENXIO:
-    case ENODEV: return Code::kNotFound;
-    case EEXIST: return Code::kAlreadyExists;
+    case ENODEV:
+      return Code::kNotFound;
+    case EEXIST:
+      return Code::kAlreadyExists;
     case EACCES:
     case EPERM:
-    case EROFS: return Code::kPermissionDenied;
-    case EINVAL: return Code::kInvalidArgument;
+    case EROFS:
+      return Code::kPermissionDenied;
+    case EINVAL:
+      return Code::kInvalidArgument;
     case ENOSYS:
-    case EOPNOTSUPP: return Code::kUnsupported;
+    case EOPNOTSUPP:
+      return Code::kUnsupported;
     case ENOMEM:
     case ENOSPC:
     case EDQUOT:
     case EMFILE:
-    case ENFILE: return Code::kResourceExhausted;
-    case ETIMEDOUT: return Code::kDeadlineExceeded;
+    case ENFILE:
+      return Code::kResourceExhausted;
+    case ETIMEDOUT:
+      return Code::kDeadlineExceeded;
     case ECONNREFUSED:
     case ECONNRESET:
-    case EPIPE: return Code::kUnavailable;
-    default: return Code::kInternal;
+    case EPIPE:
+      return Code::kUnavailable;
+    default:
+      return Code::kInternal;
   }
 }
 

@@ -64,8 +64,8 @@ Error MakeError(Code code, fmt::format_string<Args...> format, Args&&... args) {
 }
 
 // "what: strerror(errno)"; evaluates errno first, so `args` may call anything.
-#define HOLT_ERRNO(...)                                                     \
-  [&](int holt_errno_) {                                                    \
+#define HOLT_ERRNO(...)                                                       \
+  [&](int holt_errno_) {                                                      \
     return ::holt::base::ErrnoError(holt_errno_, ::fmt::format(__VA_ARGS__)); \
   }(errno)
 
@@ -95,26 +95,26 @@ using Status = Result<void>;
 #define HOLT_CONCAT(a, b) HOLT_CONCAT_(a, b)
 
 // Returns the error of `expr` to the caller, if it is one.
-#define TRY(expr)                                                  \
-  do {                                                             \
-    if (auto holt_try_ = (expr); !holt_try_) {                     \
-      return std::move(holt_try_).error();                         \
-    }                                                              \
+#define TRY(expr)                              \
+  do {                                         \
+    if (auto holt_try_ = (expr); !holt_try_) { \
+      return std::move(holt_try_).error();     \
+    }                                          \
   } while (false)
 
 // The same, with "context: " put before the message. `context` is evaluated on error only.
-#define TRY_CONTEXT(expr, context)                                 \
-  do {                                                             \
-    if (auto holt_try_ = (expr); !holt_try_) {                     \
-      return std::move(holt_try_).error().Wrap(context);           \
-    }                                                              \
+#define TRY_CONTEXT(expr, context)                       \
+  do {                                                   \
+    if (auto holt_try_ = (expr); !holt_try_) {           \
+      return std::move(holt_try_).error().Wrap(context); \
+    }                                                    \
   } while (false)
 
 // TRY_ASSIGN(auto x, F()); or TRY_ASSIGN(member_, F());
 #define TRY_ASSIGN(lhs, expr) TRY_ASSIGN_(HOLT_CONCAT(holt_result_, __LINE__), lhs, expr)
-#define TRY_ASSIGN_(tmp, lhs, expr)                  \
-  auto tmp = (expr);                                 \
-  if (!tmp) return std::move(tmp).error();           \
+#define TRY_ASSIGN_(tmp, lhs, expr)        \
+  auto tmp = (expr);                       \
+  if (!tmp) return std::move(tmp).error(); \
   lhs = std::move(*tmp)
 
 #define TRY_ASSIGN_CONTEXT(lhs, expr, context) \
@@ -125,8 +125,7 @@ using Status = Result<void>;
   lhs = std::move(*tmp)
 
 // A broken invariant of ours: says where and aborts.
-#define HOLT_CHECK(cond) \
-  ((cond) ? (void)0 : ::holt::base::CheckFailed(#cond, __FILE__, __LINE__))
+#define HOLT_CHECK(cond) ((cond) ? (void)0 : ::holt::base::CheckFailed(#cond, __FILE__, __LINE__))
 
 namespace holt::base {
 [[noreturn]] void CheckFailed(const char* condition, const char* file, int line);

@@ -81,8 +81,8 @@ struct ChildPlan {
   }
   syscall(SYS_close_range, static_cast<unsigned>(previous + 1), ~0U, CLOSE_RANGE_CLOEXEC);
 
-  if (options.gid && (setgroups(0, nullptr) != 0 ||
-                      setresgid(*options.gid, *options.gid, *options.gid) != 0))
+  if (options.gid &&
+      (setgroups(0, nullptr) != 0 || setresgid(*options.gid, *options.gid, *options.gid) != 0))
     Fail(plan, error_fd, "setresgid");
   if (options.uid && setresuid(*options.uid, *options.uid, *options.uid) != 0)
     Fail(plan, error_fd, "setresuid");

@@ -11,24 +11,24 @@
 
 namespace holt::base {
 
-// How to start a program. Only what is named here reaches it: no other fd (CLOEXEC or not), no other
-// environment.
+// How to start a program. Only what is named here reaches it: no other fd (CLOEXEC or not), no
+// other environment.
 struct SpawnOptions {
-  std::vector<std::string> argv;          // argv[0] is the path unless `executable_fd` is given
-  std::vector<std::string> environment;   // "NAME=value"
-  std::optional<int> executable_fd;       // exec this instead of argv[0]
-  // (parent's fd, child's number). Descriptors of the parent are borrowed. 0, 1, 2 that are not named
-  // are opened on /dev/null.
+  std::vector<std::string> argv;         // argv[0] is the path unless `executable_fd` is given
+  std::vector<std::string> environment;  // "NAME=value"
+  std::optional<int> executable_fd;      // exec this instead of argv[0]
+  // (parent's fd, child's number). Descriptors of the parent are borrowed. 0, 1, 2 that are not
+  // named are opened on /dev/null.
   std::vector<std::pair<int, int>> fds;
-  std::optional<uid_t> uid;               // with gid: setresgid, setgroups({}), setresuid
+  std::optional<uid_t> uid;  // with gid: setresgid, setgroups({}), setresuid
   std::optional<gid_t> gid;
   bool no_new_privileges = false;
-  bool new_session = false;               // setsid()
-  // Signal at the death of the parent *thread* (PR_SET_PDEATHSIG), 0 for none. Lost when the program
-  // changes credentials, so it is set after uid and gid.
+  bool new_session = false;  // setsid()
+  // Signal at the death of the parent *thread* (PR_SET_PDEATHSIG), 0 for none. Lost when the
+  // program changes credentials, so it is set after uid and gid.
   int parent_death_signal = 0;
-  unsigned long unshare_flags = 0;        // CLONE_NEW* for the child, before the program starts
-  std::string working_directory;          // empty: the parent's
+  unsigned long unshare_flags = 0;  // CLONE_NEW* for the child, before the program starts
+  std::string working_directory;    // empty: the parent's
   std::optional<int> working_directory_fd;
 };
 

@@ -6,7 +6,8 @@
 
 namespace holt::base {
 
-// Owns a file descriptor and closes it. A plain `int fd` parameter borrows for the length of a call.
+// Owns a file descriptor and closes it. A plain `int fd` parameter borrows for the length of a
+// call.
 class UniqueFd {
  public:
   UniqueFd() = default;

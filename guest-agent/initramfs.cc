@@ -21,11 +21,12 @@ void PadTo(std::string& bytes, size_t alignment) {
 
 void NewcArchive::Append(const Entry& entry) {
   // The name's length counts its terminating NUL; the checksum field is 0 in "070701".
-  fmt::format_to(std::back_inserter(bytes_),
-                 "070701{:08X}{:08X}{:08X}{:08X}{:08X}{:08X}{:08X}{:08X}{:08X}{:08X}{:08X}{:08X}{:08X}",
-                 next_inode_++, entry.mode, /*uid=*/0, /*gid=*/0, entry.links, /*mtime=*/0,
-                 entry.content.size(), /*major=*/0, /*minor=*/0, entry.device_major,
-                 entry.device_minor, entry.name.size() + 1, /*check=*/0);
+  fmt::format_to(
+      std::back_inserter(bytes_),
+      "070701{:08X}{:08X}{:08X}{:08X}{:08X}{:08X}{:08X}{:08X}{:08X}{:08X}{:08X}{:08X}{:08X}",
+      next_inode_++, entry.mode, /*uid=*/0, /*gid=*/0, entry.links, /*mtime=*/0,
+      entry.content.size(), /*major=*/0, /*minor=*/0, entry.device_major, entry.device_minor,
+      entry.name.size() + 1, /*check=*/0);
   bytes_ += entry.name;
   bytes_ += '\0';
   PadTo(bytes_, kAlign);
@@ -43,10 +44,8 @@ void NewcArchive::AddFile(std::string_view name, uint32_t permissions, std::stri
 
 void NewcArchive::AddCharDevice(std::string_view name, uint32_t permissions, uint32_t major,
                                 uint32_t minor) {
-  Append({.name = name,
-          .mode = S_IFCHR | permissions,
-          .device_major = major,
-          .device_minor = minor});
+  Append(
+      {.name = name, .mode = S_IFCHR | permissions, .device_major = major, .device_minor = minor});
 }
 
 std::string NewcArchive::Finish() {

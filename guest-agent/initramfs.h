@@ -6,9 +6,10 @@
 
 namespace holt::guest_agent {
 
-// An uncompressed "newc" cpio archive in memory, the format that the kernel unpacks as its initial root
-// file system (Documentation/driver-api/early-userspace/buffer-format.rst). Owner 0:0, time 0 and inode
-// numbers in order of addition: the same additions give the same bytes, by whoever and wherever.
+// An uncompressed "newc" cpio archive in memory, the format that the kernel unpacks as its initial
+// root file system (Documentation/driver-api/early-userspace/buffer-format.rst). Owner 0:0, time 0
+// and inode numbers in order of addition: the same additions give the same bytes, by whoever and
+// wherever.
 class NewcArchive {
  public:
   // `name` is relative, without a leading slash; parents are added first, by the caller.
@@ -35,8 +36,9 @@ class NewcArchive {
   uint32_t next_inode_ = 1;
 };
 
-// The initramfs of a holt guest: `agent` as /init, the mount points that it starts from, and /dev/console,
-// which the kernel opens as stdin, stdout and stderr of /init before anything is mounted.
+// The initramfs of a holt guest: `agent` as /init, the mount points that it starts from, and
+// /dev/console, which the kernel opens as stdin, stdout and stderr of /init before anything is
+// mounted.
 std::string BuildGuestInitramfs(std::string_view agent);
 
 }  // namespace holt::guest_agent

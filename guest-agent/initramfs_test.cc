@@ -40,9 +40,10 @@ std::map<std::string, Member> ReadBack(const std::string& bytes) {
 
 TEST(GuestInitramfs, HoldsTheAgentAsInit) {
   // A length that is no multiple of four, and bytes that text handling would spoil.
-  const std::string agent = std::string("\x7f"
-                                        "ELF\0\n\xff",
-                                        7);
+  const std::string agent = std::string(
+      "\x7f"
+      "ELF\0\n\xff",
+      7);
   const auto members = ReadBack(BuildGuestInitramfs(agent));
   ASSERT_TRUE(members.contains("init"));
   EXPECT_EQ(members.at("init").content, agent);
@@ -73,8 +74,19 @@ TEST(NewcArchive, HeaderIsTheKernelsLayout) {
   const std::string bytes = archive.Finish();
   EXPECT_EQ(bytes.substr(0, 110),
             "070701"
-            "00000001" "000081A4" "00000000" "00000000" "00000001" "00000000" "00000005"
-            "00000000" "00000000" "00000000" "00000000" "00000003" "00000000");
+            "00000001"
+            "000081A4"
+            "00000000"
+            "00000000"
+            "00000001"
+            "00000000"
+            "00000005"
+            "00000000"
+            "00000000"
+            "00000000"
+            "00000000"
+            "00000003"
+            "00000000");
   EXPECT_EQ(bytes.substr(110, 3), std::string("ab\0", 3));
   EXPECT_EQ(bytes.substr(116, 5), "hello");  // 113 rounded up to four
   EXPECT_EQ(bytes.substr(124, 6), "070701");

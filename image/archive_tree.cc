@@ -49,7 +49,8 @@ bool IsHexName(std::string_view name) {
 
 // Could an image archive have this entry?
 bool BelongsToArchive(const std::string& path) {
-  for (std::string_view name : {"", "blobs", "oci-layout", "index.json", "manifest.json", "repositories"})
+  for (std::string_view name :
+       {"", "blobs", "oci-layout", "index.json", "manifest.json", "repositories"})
     if (path == name) return true;
   if (path.starts_with("blobs/sha256") || path.starts_with("blobs/sha512")) return true;
   std::string_view first = std::string_view(path).substr(0, path.find('/'));
@@ -58,14 +59,16 @@ bool BelongsToArchive(const std::string& path) {
   return IsHexName(first.starts_with("sha256:") ? first.substr(7) : first);
 }
 
-Status CopyOut(layer::TarReader& reader, const std::string& target, uint64_t& total, uint64_t most) {
+Status CopyOut(layer::TarReader& reader, const std::string& target, uint64_t& total,
+               uint64_t most) {
   TRY_ASSIGN(UniqueFd fd, base::Open(target, O_CREAT | O_EXCL | O_WRONLY, 0600));
   while (true) {
     uint64_t offset = 0;
     TRY_ASSIGN(auto bytes, reader.Data(offset));
     if (bytes.empty()) return {};
     total += bytes.size();
-    if (total > most) return MakeError(Code::kResourceExhausted, "archive: more than {} bytes", most);
+    if (total > most)
+      return MakeError(Code::kResourceExhausted, "archive: more than {} bytes", most);
     while (!bytes.empty()) {
       ssize_t n = pwrite(fd.get(), bytes.data(), bytes.size(), static_cast<off_t>(offset));
       if (n < 0 && errno == EINTR) continue;
@@ -140,8 +143,8 @@ Result<std::string> ArchiveTree::Resolve(const std::string& name) const {
     if (link == links_.end()) break;
     current = link->second;
   }
-  return base::Error(Code::kNotFound, fmt::format("the archive has no file \"{}\"", layer::ShownName(name)),
-                     ENOENT);
+  return base::Error(Code::kNotFound,
+                     fmt::format("the archive has no file \"{}\"", layer::ShownName(name)), ENOENT);
 }
 
 bool ArchiveTree::Has(const std::string& name) const { return Open(name).ok(); }

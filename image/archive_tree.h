@@ -18,7 +18,8 @@ namespace holt::image {
 class ArchiveTree {
  public:
   static base::Result<std::unique_ptr<ArchiveTree>> FromDirectory(const std::string& path);
-  // Reads the (compressed) tar to its end. The store's shared lock must be held as long as it lives.
+  // Reads the (compressed) tar to its end. The store's shared lock must be held as long as it
+  // lives.
   static base::Result<std::unique_ptr<ArchiveTree>> FromTar(Store& store, layer::ByteSource& source,
                                                             const layer::UnpackLimits& limits);
   ~ArchiveTree();
@@ -33,16 +34,16 @@ class ArchiveTree {
   ArchiveTree() = default;
   base::Result<std::string> Resolve(const std::string& name) const;
 
-  base::UniqueFd directory_;  // FromDirectory
-  std::string temporary_;     // FromTar
+  base::UniqueFd directory_;                  // FromDirectory
+  std::string temporary_;                     // FromTar
   std::map<std::string, std::string> files_;  // name there → file name in temporary_
   std::map<std::string, std::string> links_;  // name there → name there
 };
 
 enum class ArchiveKind { kOci, kDocker, kRootfs };
 
-// What kind of tar this is, told by the names of its first entries; for "a root file system" one entry
-// that no image archive has is enough. Reads from `source`.
+// What kind of tar this is, told by the names of its first entries; for "a root file system" one
+// entry that no image archive has is enough. Reads from `source`.
 base::Result<ArchiveKind> DetectArchive(layer::ByteSource& source);
 
 }  // namespace holt::image

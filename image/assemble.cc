@@ -27,7 +27,8 @@ constexpr int kMostParallel = 16;
 constexpr int kMostAttempts = 3;
 
 // Works through the layers of one image on several threads, lowest first. A thread that holds a
-// layer's lock waits only for layers below it, here and in other processes, so nobody waits in a ring.
+// layer's lock waits only for layers below it, here and in other processes, so nobody waits in a
+// ring.
 class LayerWork {
  public:
   LayerWork(Store& store, const ImagePlan& plan, const AssembleOptions& options)
@@ -88,7 +89,8 @@ class LayerWork {
     auto lock = FileLock::Acquire(path, LockMode::kExclusive, std::chrono::milliseconds(0));
     if (lock || lock.error().code() != Code::kDeadlineExceeded) return lock;
     Say(plan_.layers[index], "waiting for another holt that fetches it", false);
-    return FileLock::Acquire(path, LockMode::kExclusive, kLockForever, [this] { return cancelled_.load(); });
+    return FileLock::Acquire(path, LockMode::kExclusive, kLockForever,
+                             [this] { return cancelled_.load(); });
   }
 
   Result<LayerBuilder> Unpack(const LayerPlan& plan) {
@@ -105,7 +107,8 @@ class LayerWork {
         source->Accept();
         return builder;
       }
-      bool wrong = builder.error().code() == Code::kDataLoss || builder.error().code() == Code::kInvalidArgument;
+      bool wrong = builder.error().code() == Code::kDataLoss ||
+                   builder.error().code() == Code::kInvalidArgument;
       if (!wrong || !source->Reject() || attempt == kMostAttempts) return builder;
       Say(plan, "what an earlier pull left of it was wrong; from the start", false);
     }
@@ -114,8 +117,9 @@ class LayerWork {
   Status WaitForLower(size_t index) {
     std::unique_lock lock(mutex_);
     changed_.wait(lock, [&] {
-      return cancelled_ || std::all_of(done_.begin(), done_.begin() + static_cast<std::ptrdiff_t>(index),
-                                       [](bool done) { return done; });
+      return cancelled_ ||
+             std::all_of(done_.begin(), done_.begin() + static_cast<std::ptrdiff_t>(index),
+                         [](bool done) { return done; });
     });
     if (cancelled_) return MakeError(Code::kCancelled, "cancelled");
     return {};
@@ -145,18 +149,20 @@ Status KeepBlob(Store& store, const std::string& content) {
 
 }  // namespace
 
-Status PlanLayers(const oci::ImageManifest& manifest, const oci::ImageConfig& config, ImagePlan& plan) {
+Status PlanLayers(const oci::ImageManifest& manifest, const oci::ImageConfig& config,
+                  ImagePlan& plan) {
   if (manifest.layers.size() != config.rootfs.diff_ids.size())
-    return MakeError(Code::kInvalidArgument,
-                     "the manifest has {} layers, the configuration {}: they do not belong together",
-                     manifest.layers.size(), config.rootfs.diff_ids.size());
+    return MakeError(
+        Code::kInvalidArgument,
+        "the manifest has {} layers, the configuration {}: they do not belong together",
+        manifest.layers.size(), config.rootfs.diff_ids.size());
   plan.layers.clear();
   for (size_t i = 0; i < manifest.layers.size(); ++i) {
     const oci::Descriptor& descriptor = manifest.layers[i];
     if (descriptor.media_type.find("foreign") != std::string::npos ||
         descriptor.media_type.find("nondistributable") != std::string::npos)
-      return MakeError(Code::kUnsupported, "layer {} is of a kind that registries do not hold ({})", i + 1,
-                       descriptor.media_type.substr(0, 150));
+      return MakeError(Code::kUnsupported, "layer {} is of a kind that registries do not hold ({})",
+                       i + 1, descriptor.media_type.substr(0, 150));
     if (descriptor.media_type.find("encrypted") != std::string::npos)
       return MakeError(Code::kUnsupported, "layer {} is encrypted, which holt cannot undo", i + 1);
     LayerPlan layer;
@@ -182,7 +188,8 @@ Result<StoredImage> Assemble(Store& store, const ImagePlan& plan, const Assemble
   image.id = Sha256(plan.config).text();
   image.manifest_digest = Sha256(plan.manifest).text();
   image.digest = plan.index.empty() ? image.manifest_digest : Sha256(plan.index).text();
-  image.platform = PlatformText({config.architecture, config.os, config.os_version, config.variant});
+  image.platform =
+      PlatformText({config.architecture, config.os, config.os_version, config.variant});
   image.created = config.created;
   image.stored_at = time(nullptr);
   for (const Digest& chain_id : work.chain()) {

@@ -14,13 +14,14 @@
 #include "image/store.h"
 #include "oci/image_spec.h"
 
-// The second half of a pull and of an import: an image whose manifest and configuration are known, and
-// whose layers come from somewhere, becomes an image of the store.
+// The second half of a pull and of an import: an image whose manifest and configuration are known,
+// and whose layers come from somewhere, becomes an image of the store.
 namespace holt::image {
 
 using Cancelled = std::function<bool()>;
 
-// The bytes of one layer. Read returns kCancelled soon after the `Cancelled` it was opened with says so.
+// The bytes of one layer. Read returns kCancelled soon after the `Cancelled` it was opened with
+// says so.
 class LayerSource : public layer::ByteSource {
  public:
   // The content was whole and right: what was kept to resume may go.
@@ -39,7 +40,7 @@ struct LayerPlan {
 };
 
 struct ImagePlan {
-  std::string name;  // canonical reference, or empty
+  std::string name;   // canonical reference, or empty
   std::string index;  // the index the manifest was chosen from, if there was one
   std::string manifest;
   std::string config;
@@ -52,13 +53,15 @@ struct AssembleOptions {
   Progress* progress = nullptr;  // borrowed; null: none
 };
 
-// Checks that manifest and configuration speak of the same layers and fills `plan.layers` but `open`.
+// Checks that manifest and configuration speak of the same layers and fills `plan.layers` but
+// `open`.
 base::Status PlanLayers(const oci::ImageManifest& manifest, const oci::ImageConfig& config,
                         ImagePlan& plan);
 
 // Unpacks what is missing, several layers at a time, makes it durable and records the image. The
 // caller holds the store's shared lock. Other processes may do the same with the same layers: each
 // layer is unpacked by one of them.
-base::Result<StoredImage> Assemble(Store& store, const ImagePlan& plan, const AssembleOptions& options);
+base::Result<StoredImage> Assemble(Store& store, const ImagePlan& plan,
+                                   const AssembleOptions& options);
 
 }  // namespace holt::image

@@ -9,7 +9,8 @@ namespace holt::image {
 base::Result<Digest> Digest::Parse(std::string_view text) {
   if (!oci::IsDigest(text))
     return base::MakeError(base::Code::kInvalidArgument,
-                           "\"{}\" is not a digest (sha256: and 64 hex digits)", text.substr(0, 150));
+                           "\"{}\" is not a digest (sha256: and 64 hex digits)",
+                           text.substr(0, 150));
   return Digest(std::string(text));
 }
 

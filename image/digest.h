@@ -55,7 +55,8 @@ class Hasher {
 
 Digest Sha256(std::string_view bytes);
 
-// The chain id of a layer on top of `parent` (empty for the lowest), OCI image spec, "Layer ChainID".
+// The chain id of a layer on top of `parent` (empty for the lowest), OCI image spec, "Layer
+// ChainID".
 Digest ChainId(const Digest& parent, const Digest& diff_id);
 
 }  // namespace holt::image

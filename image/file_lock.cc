@@ -11,7 +11,8 @@
 namespace holt::image {
 namespace {
 
-// True if the path still names the file behind `fd`: whoever held the lock before may have removed it.
+// True if the path still names the file behind `fd`: whoever held the lock before may have removed
+// it.
 bool StillThere(int fd, const std::string& path) {
   struct stat mine {};
   struct stat named {};
@@ -37,7 +38,8 @@ base::Result<FileLock> FileLock::Acquire(const std::string& path, LockMode mode,
       if (errno != EWOULDBLOCK && errno != EINTR) return HOLT_ERRNO("lock {}", path);
       if (cancelled && cancelled()) return base::MakeError(base::Code::kCancelled, "cancelled");
       if (std::chrono::steady_clock::now() >= end)
-        return base::MakeError(base::Code::kDeadlineExceeded, "lock {}: held by another process", path);
+        return base::MakeError(base::Code::kDeadlineExceeded, "lock {}: held by another process",
+                               path);
       std::this_thread::sleep_for(pause);
       pause = std::min(pause * 2, std::chrono::milliseconds(50));
     }

@@ -11,14 +11,15 @@ namespace holt::image {
 
 enum class LockMode { kShared, kExclusive };
 
-// A lock on a file of its own (flock): holds against other processes and, because every Acquire opens
-// the file anew, against other threads; the kernel releases it when the holder dies, however it dies.
+// A lock on a file of its own (flock): holds against other processes and, because every Acquire
+// opens the file anew, against other threads; the kernel releases it when the holder dies, however
+// it dies.
 class FileLock {
  public:
   FileLock() = default;
 
-  // Waits until `deadline` from now (zero: one try) or until `cancelled` says true. The error code is
-  // kDeadlineExceeded or kCancelled then. Creates the file.
+  // Waits until `deadline` from now (zero: one try) or until `cancelled` says true. The error code
+  // is kDeadlineExceeded or kCancelled then. Creates the file.
   static base::Result<FileLock> Acquire(const std::string& path, LockMode mode,
                                         std::chrono::milliseconds deadline,
                                         const std::function<bool()>& cancelled = {});

@@ -58,7 +58,8 @@ class Collector {
   Status SweepRoots() {
     for (const Lease& lease : leases_)
       if (!lease.alive)
-        TRY(Remove(Garbage::Kind::kRoot, lease.container_id, store_.ContainerPath(lease.container_id), 0));
+        TRY(Remove(Garbage::Kind::kRoot, lease.container_id,
+                   store_.ContainerPath(lease.container_id), 0));
     return {};
   }
 
@@ -72,8 +73,8 @@ class Collector {
       uint64_t bytes = 0;
       if (chain_id)
         if (auto info = store_.ReadLayer(*chain_id)) bytes = info->size;
-      TRY(Remove(Garbage::Kind::kLayer, chain_id ? chain_id->Short() : name, store_.path() + "/layers/" + name,
-                 bytes));
+      TRY(Remove(Garbage::Kind::kLayer, chain_id ? chain_id->Short() : name,
+                 store_.path() + "/layers/" + name, bytes));
     }
     return {};
   }
@@ -99,7 +100,8 @@ class Collector {
       struct stat st {};
       if (lstat(path.c_str(), &st) != 0) continue;
       if (!options_.all && st.st_mtime + kKeepDownloads > time(nullptr)) continue;
-      TRY(Remove(Garbage::Kind::kDownload, name.substr(0, 19), path, static_cast<uint64_t>(st.st_size)));
+      TRY(Remove(Garbage::Kind::kDownload, name.substr(0, 19), path,
+                 static_cast<uint64_t>(st.st_size)));
     }
     return {};
   }
@@ -121,13 +123,15 @@ class Collector {
   }
 
   // Through tmp/, so that nothing half-removed keeps its name.
-  Status Remove(Garbage::Kind kind, const std::string& name, const std::string& path, uint64_t bytes) {
+  Status Remove(Garbage::Kind kind, const std::string& name, const std::string& path,
+                uint64_t bytes) {
     garbage_.push_back({kind, name, bytes});
     if (options_.dry_run) return {};
     if (kind == Garbage::Kind::kTemporary) return base::RemoveTree(path);
     TRY_ASSIGN(std::string grave, store_.NewTemporary("gone"));
     std::string moved = grave + "/it";
-    if (rename(path.c_str(), moved.c_str()) != 0 && errno != ENOENT) return HOLT_ERRNO("remove {}", path);
+    if (rename(path.c_str(), moved.c_str()) != 0 && errno != ENOENT)
+      return HOLT_ERRNO("remove {}", path);
     return base::RemoveTree(grave);
   }
 

@@ -21,7 +21,7 @@ struct GcOptions {
 struct Garbage {
   enum class Kind { kRoot, kLayer, kBlob, kDownload, kTemporary };
   Kind kind;
-  std::string name;  // container id, short digest, file name
+  std::string name;    // container id, short digest, file name
   uint64_t bytes = 0;  // 0: not counted
 };
 

@@ -26,7 +26,10 @@ namespace {
 class FileLayer : public LayerSource {
  public:
   FileLayer(UniqueFd fd, std::string label, Progress* progress, Cancelled cancelled)
-      : fd_(std::move(fd)), source_(fd_.get()), label_(std::move(label)), progress_(progress),
+      : fd_(std::move(fd)),
+        source_(fd_.get()),
+        label_(std::move(label)),
+        progress_(progress),
         cancelled_(std::move(cancelled)) {}
   Result<size_t> Read(std::span<std::byte> buffer) override {
     if (cancelled_ && cancelled_()) return MakeError(Code::kCancelled, "cancelled");
@@ -67,7 +70,8 @@ Result<oci::ImageConfig> RootfsConfig(const ImportOptions& options, const Digest
     config.config.env = {"PATH=/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin"};
   config.config.entrypoint = options.entrypoint;
   config.config.cmd = options.cmd;
-  if (config.config.cmd.empty() && config.config.entrypoint.empty()) config.config.cmd = {"/bin/sh"};
+  if (config.config.cmd.empty() && config.config.entrypoint.empty())
+    config.config.cmd = {"/bin/sh"};
   config.config.working_dir = options.working_dir;
   config.config.user = options.user;
   for (const std::string& label : options.labels) {
@@ -91,7 +95,8 @@ Result<StoredImage> ImportRootfs(Store& store, layer::ByteSource& source, const 
   if (options.progress) options.progress->Start("rootfs", 0);
   TRY_ASSIGN(LayerBuilder builder, LayerBuilder::Unpack(store, source, unpack));
   layer::UnpackResult result = builder.result();
-  if (result.entries == 0) return MakeError(Code::kInvalidArgument, "it is empty, or not a tar archive");
+  if (result.entries == 0)
+    return MakeError(Code::kInvalidArgument, "it is empty, or not a tar archive");
   TRY_ASSIGN(Digest chain_id, builder.Commit({}));
   if (options.progress) options.progress->State("rootfs", "done", true);
   TRY_ASSIGN(oci::ImageConfig config, RootfsConfig(options, result.diff_id));
@@ -101,9 +106,11 @@ Result<StoredImage> ImportRootfs(Store& store, layer::ByteSource& source, const 
   oci::ImageManifest manifest;
   manifest.schema_version = 2;
   manifest.media_type = oci::kOciManifest;
-  manifest.config = {.media_type = oci::kOciConfig, .digest = Sha256(plan.config).text(),
+  manifest.config = {.media_type = oci::kOciConfig,
+                     .digest = Sha256(plan.config).text(),
                      .size = static_cast<int64_t>(plan.config.size())};
-  manifest.layers.push_back({.media_type = oci::kOciLayer, .digest = result.blob.text(),
+  manifest.layers.push_back({.media_type = oci::kOciLayer,
+                             .digest = result.blob.text(),
                              .size = static_cast<int64_t>(result.blob_size)});
   plan.manifest = oci::WriteManifest(manifest);
   TRY(PlanLayers(manifest, config, plan));
@@ -125,7 +132,8 @@ Result<UniqueFd> Spool(Store& store) {
     if (n == 0) break;
     // SAFETY: bytes seen as characters, for the call.
     Status written = base::WriteFd(fd.get(), {reinterpret_cast<const char*>(buffer.data()), n});
-    if (!written) return ExplainSpace(std::move(written).error(), store.path()).Wrap("standard input");
+    if (!written)
+      return ExplainSpace(std::move(written).error(), store.path()).Wrap("standard input");
   }
   if (lseek(fd.get(), 0, SEEK_SET) != 0) return HOLT_ERRNO("standard input: rewind");
   return fd;
@@ -167,8 +175,9 @@ Result<OpenInput> OpenPath(Store& store, const std::string& path, ImportFormat f
   return input;
 }
 
-Result<std::vector<StoredImage>> ImportArchive(Store& store, const std::string& path, OpenInput input,
-                                               const std::string& name, const ImportOptions& options) {
+Result<std::vector<StoredImage>> ImportArchive(Store& store, const std::string& path,
+                                               OpenInput input, const std::string& name,
+                                               const ImportOptions& options) {
   std::unique_ptr<ArchiveTree> tree;
   if (input.format == ImportFormat::kOciDirectory) {
     TRY_ASSIGN(tree, ArchiveTree::FromDirectory(path));
@@ -177,7 +186,8 @@ Result<std::vector<StoredImage>> ImportArchive(Store& store, const std::string& 
     TRY_ASSIGN(tree, ArchiveTree::FromTar(store, source, options.limits));
   }
   bool docker = input.format == ImportFormat::kDockerArchive;
-  TRY_ASSIGN(auto plans, docker ? PlanDockerArchive(*tree, options) : PlanOciLayout(*tree, options));
+  TRY_ASSIGN(auto plans,
+             docker ? PlanDockerArchive(*tree, options) : PlanOciLayout(*tree, options));
   std::vector<StoredImage> images;
   for (ImagePlan& plan : plans) {
     if (!name.empty()) plan.name = name;
@@ -192,7 +202,8 @@ Result<std::vector<StoredImage>> ImportArchive(Store& store, const std::string& 
 
 }  // namespace
 
-void OpenFromTree(const ArchiveTree& tree, const std::string& name, Progress* progress, LayerPlan& layer) {
+void OpenFromTree(const ArchiveTree& tree, const std::string& name, Progress* progress,
+                  LayerPlan& layer) {
   layer.open = [&tree, name, progress, label = layer.label](
                    const Cancelled& cancelled) -> Result<std::unique_ptr<LayerSource>> {
     TRY_ASSIGN(UniqueFd fd, tree.Open(name));
@@ -211,7 +222,8 @@ Result<std::vector<StoredImage>> ImportImage(Store& store, const std::string& pa
   if (!options.name.empty()) {
     TRY_ASSIGN(Reference reference, Reference::Parse(options.name));
     if (!reference.digest.empty())
-      return MakeError(Code::kInvalidArgument, "\"{}\": the name of an import cannot have a digest", options.name);
+      return MakeError(Code::kInvalidArgument, "\"{}\": the name of an import cannot have a digest",
+                       options.name);
     name = reference.ToString();
   }
   store.RemoveStaleTemporaries();
@@ -225,7 +237,8 @@ Result<std::vector<StoredImage>> ImportImage(Store& store, const std::string& pa
     return std::vector<StoredImage>{std::move(image)};
   };
   auto images = import();
-  if (!images) return std::move(images).error().Wrap("import " + (path == "-" ? "standard input" : path));
+  if (!images)
+    return std::move(images).error().Wrap("import " + (path == "-" ? "standard input" : path));
   return images;
 }
 

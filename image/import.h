@@ -37,7 +37,8 @@ struct ImportOptions {
 };
 
 // Brings the image(s) at `path` into the store ("-" reads a tar from standard input); an archive of
-// several images is imported whole unless `select` or `name` asks for one. Returns what was recorded.
+// several images is imported whole unless `select` or `name` asks for one. Returns what was
+// recorded.
 base::Result<std::vector<StoredImage>> ImportImage(Store& store, const std::string& path,
                                                    const ImportOptions& options);
 

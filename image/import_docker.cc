@@ -35,8 +35,8 @@ void Describe(A& a, SavedImages& x) {
 
 Result<std::vector<SavedImage>> ReadIndex(const ArchiveTree& tree) {
   TRY_ASSIGN(std::string text, tree.Read("manifest.json", oci::kMaxManifestBytes));
-  TRY_ASSIGN(oci::Json json,
-             oci::ParseJsonText(text, "manifest.json", oci::kMaxManifestBytes, oci::kMaxImageJsonDepth));
+  TRY_ASSIGN(oci::Json json, oci::ParseJsonText(text, "manifest.json", oci::kMaxManifestBytes,
+                                                oci::kMaxImageJsonDepth));
   SavedImages saved;
   oci::JsonReader reader;
   reader.ReadRoot(oci::Json{{"images", json}}, saved);
@@ -52,15 +52,17 @@ bool IsSelected(const SavedImage& image, const std::string& select) {
   return false;
 }
 
-// The archive has no manifest of its own kind, and says nothing of its layers but their diff ids: one
-// is written for it, whose layers are the uncompressed tars.
-Result<ImagePlan> PlanOne(const ArchiveTree& tree, const SavedImage& saved, const ImportOptions& options) {
+// The archive has no manifest of its own kind, and says nothing of its layers but their diff ids:
+// one is written for it, whose layers are the uncompressed tars.
+Result<ImagePlan> PlanOne(const ArchiveTree& tree, const SavedImage& saved,
+                          const ImportOptions& options) {
   ImagePlan plan;
   TRY_ASSIGN(plan.config, tree.Read(saved.config, oci::kMaxImageConfigBytes));
   TRY_ASSIGN(oci::ImageConfig config, oci::ParseImageConfig(plan.config));
   if (saved.layers.size() != config.rootfs.diff_ids.size())
-    return MakeError(Code::kInvalidArgument, "manifest.json has {} layers, {} has {}", saved.layers.size(),
-                     saved.config.substr(0, 100), config.rootfs.diff_ids.size());
+    return MakeError(Code::kInvalidArgument, "manifest.json has {} layers, {} has {}",
+                     saved.layers.size(), saved.config.substr(0, 100),
+                     config.rootfs.diff_ids.size());
   oci::ImageManifest manifest;
   manifest.schema_version = 2;
   manifest.media_type = oci::kOciManifest;
@@ -80,7 +82,8 @@ Result<ImagePlan> PlanOne(const ArchiveTree& tree, const SavedImage& saved, cons
 
 }  // namespace
 
-Result<std::vector<ImagePlan>> PlanDockerArchive(const ArchiveTree& tree, const ImportOptions& options) {
+Result<std::vector<ImagePlan>> PlanDockerArchive(const ArchiveTree& tree,
+                                                 const ImportOptions& options) {
   TRY_ASSIGN(auto saved, ReadIndex(tree));
   std::vector<ImagePlan> plans;
   std::string there;
@@ -109,9 +112,10 @@ Result<std::vector<ImagePlan>> PlanDockerArchive(const ArchiveTree& tree, const 
     return MakeError(Code::kNotFound, "it has no image \"{}\"; it has: {}", options.select,
                      there.empty() ? "none with a name" : there);
   if (images > 1 && !options.name.empty())
-    return MakeError(Code::kInvalidArgument,
-                     "it has {} images, and one name for all of them is not enough; choose with --select: {}",
-                     images, there);
+    return MakeError(
+        Code::kInvalidArgument,
+        "it has {} images, and one name for all of them is not enough; choose with --select: {}",
+        images, there);
   return plans;
 }
 

@@ -17,15 +17,19 @@ constexpr char kRefName[] = "org.opencontainers.image.ref.name";
 constexpr char kImageName[] = "io.containerd.image.name";
 constexpr int kDeepestIndex = 4;
 
-std::string BlobName(const Digest& digest) { return "blobs/" + digest.algorithm() + "/" + digest.hex(); }
+std::string BlobName(const Digest& digest) {
+  return "blobs/" + digest.algorithm() + "/" + digest.hex();
+}
 
-Result<std::string> ReadChecked(const ArchiveTree& tree, const oci::Descriptor& descriptor, size_t most) {
+Result<std::string> ReadChecked(const ArchiveTree& tree, const oci::Descriptor& descriptor,
+                                size_t most) {
   TRY_ASSIGN(Digest digest, Digest::Parse(descriptor.digest));
   TRY_ASSIGN(std::string text, tree.Read(BlobName(digest), most));
   Hasher hasher(digest.algorithm());
   hasher.Update(text);
   if (Digest real = hasher.Finish(); real != digest)
-    return MakeError(Code::kDataLoss, "wrong digest: {} has the content {}", BlobName(digest), real.text());
+    return MakeError(Code::kDataLoss, "wrong digest: {} has the content {}", BlobName(digest),
+                     real.text());
   return text;
 }
 
@@ -36,7 +40,8 @@ std::string Annotation(const oci::Descriptor& descriptor, const char* name) {
 
 // "latest" alone is a tag of something unnamed; "name:tag" and "host/name" are names.
 std::string NameOf(const oci::Descriptor& descriptor) {
-  if (std::string name = ArchiveName(Annotation(descriptor, kImageName)); !name.empty()) return name;
+  if (std::string name = ArchiveName(Annotation(descriptor, kImageName)); !name.empty())
+    return name;
   std::string ref = Annotation(descriptor, kRefName);
   if (ref.find_first_of(":/") == std::string::npos) return "";
   return ArchiveName(ref);
@@ -44,14 +49,15 @@ std::string NameOf(const oci::Descriptor& descriptor) {
 
 bool IsSelected(const oci::Descriptor& descriptor, const std::string& select) {
   if (select.empty()) return true;
-  if (Annotation(descriptor, kRefName) == select || Annotation(descriptor, kImageName) == select) return true;
+  if (Annotation(descriptor, kRefName) == select || Annotation(descriptor, kImageName) == select)
+    return true;
   std::string wanted = ArchiveName(select);
   return !wanted.empty() && NameOf(descriptor) == wanted;
 }
 
 // Follows indexes down to the manifest for the platform.
-Result<ImagePlan> PlanOne(const ArchiveTree& tree, oci::Descriptor descriptor, const oci::Platform& platform,
-                          const ImportOptions& options) {
+Result<ImagePlan> PlanOne(const ArchiveTree& tree, oci::Descriptor descriptor,
+                          const oci::Platform& platform, const ImportOptions& options) {
   ImagePlan plan;
   plan.name = NameOf(descriptor);
   for (int depth = 0; depth < kDeepestIndex; ++depth) {
@@ -67,10 +73,12 @@ Result<ImagePlan> PlanOne(const ArchiveTree& tree, oci::Descriptor descriptor, c
     TRY_ASSIGN(plan.config, ReadChecked(tree, manifest.config, oci::kMaxImageConfigBytes));
     TRY_ASSIGN(oci::ImageConfig config, oci::ParseImageConfig(plan.config));
     TRY(PlanLayers(manifest, config, plan));
-    for (LayerPlan& layer : plan.layers) OpenFromTree(tree, BlobName(layer.blob), options.progress, layer);
+    for (LayerPlan& layer : plan.layers)
+      OpenFromTree(tree, BlobName(layer.blob), options.progress, layer);
     return plan;
   }
-  return MakeError(Code::kInvalidArgument, "indexes within indexes, more than {} deep", kDeepestIndex);
+  return MakeError(Code::kInvalidArgument, "indexes within indexes, more than {} deep",
+                   kDeepestIndex);
 }
 
 std::string Listing(const std::vector<oci::Descriptor>& descriptors) {
@@ -78,7 +86,8 @@ std::string Listing(const std::vector<oci::Descriptor>& descriptors) {
   for (const oci::Descriptor& descriptor : descriptors) {
     std::string name = Annotation(descriptor, kRefName);
     if (name.empty()) name = Annotation(descriptor, kImageName);
-    text += (text.empty() ? "" : ", ") + (name.empty() ? descriptor.digest.substr(0, 19) : name.substr(0, 150));
+    text += (text.empty() ? "" : ", ") +
+            (name.empty() ? descriptor.digest.substr(0, 19) : name.substr(0, 150));
     if (text.size() > 1000) return text + ", …";
   }
   return text.empty() ? "nothing" : text;
@@ -86,7 +95,8 @@ std::string Listing(const std::vector<oci::Descriptor>& descriptors) {
 
 }  // namespace
 
-Result<std::vector<ImagePlan>> PlanOciLayout(const ArchiveTree& tree, const ImportOptions& options) {
+Result<std::vector<ImagePlan>> PlanOciLayout(const ArchiveTree& tree,
+                                             const ImportOptions& options) {
   TRY_ASSIGN(std::string text, tree.Read("index.json", oci::kMaxManifestBytes));
   TRY_ASSIGN(auto parsed, oci::ParseManifest(text, oci::kOciIndex));
   auto* index = std::get_if<oci::ImageIndex>(&parsed);
@@ -100,12 +110,14 @@ Result<std::vector<ImagePlan>> PlanOciLayout(const ArchiveTree& tree, const Impo
   }
   if (chosen.empty())
     return MakeError(Code::kNotFound, "it has no image {}{}for {}; it has: {}",
-                     options.select.empty() ? "" : "\"" + options.select + "\"", options.select.empty() ? "" : " ",
-                     PlatformText(platform), Listing(index->manifests));
+                     options.select.empty() ? "" : "\"" + options.select + "\"",
+                     options.select.empty() ? "" : " ", PlatformText(platform),
+                     Listing(index->manifests));
   if (chosen.size() > 1 && !options.name.empty())
-    return MakeError(Code::kInvalidArgument,
-                     "it has {} images, and one name for all of them is not enough; choose with --select: {}",
-                     chosen.size(), Listing(chosen));
+    return MakeError(
+        Code::kInvalidArgument,
+        "it has {} images, and one name for all of them is not enough; choose with --select: {}",
+        chosen.size(), Listing(chosen));
   std::vector<ImagePlan> plans;
   for (const oci::Descriptor& descriptor : chosen) {
     TRY_ASSIGN(ImagePlan plan, PlanOne(tree, descriptor, platform, options));

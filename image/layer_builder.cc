@@ -18,7 +18,8 @@ Result<LayerBuilder> LayerBuilder::Unpack(Store& store, layer::ByteSource& sourc
   LayerBuilder builder(store, std::move(directory));
   std::string root = builder.directory_ + "/fs";
   // What a root directory is when no layer says otherwise; mkdir alone obeys the umask.
-  if (mkdir(root.c_str(), 0755) != 0 || chmod(root.c_str(), 0755) != 0) return HOLT_ERRNO("make {}", root);
+  if (mkdir(root.c_str(), 0755) != 0 || chmod(root.c_str(), 0755) != 0)
+    return HOLT_ERRNO("make {}", root);
   auto result = layer::UnpackLayer(source, root, options);
   if (!result) return ExplainSpace(std::move(result).error(), store.path());
   builder.result_ = std::move(*result);
@@ -26,7 +27,9 @@ Result<LayerBuilder> LayerBuilder::Unpack(Store& store, layer::ByteSource& sourc
 }
 
 LayerBuilder::LayerBuilder(LayerBuilder&& other) noexcept
-    : store_(other.store_), directory_(std::move(other.directory_)), result_(std::move(other.result_)) {
+    : store_(other.store_),
+      directory_(std::move(other.directory_)),
+      result_(std::move(other.result_)) {
   other.directory_.clear();
 }
 

@@ -31,7 +31,8 @@ class LayerBuilder {
   base::Result<Digest> Commit(const std::vector<Digest>& below);
 
  private:
-  LayerBuilder(Store& store, std::string directory) : store_(&store), directory_(std::move(directory)) {}
+  LayerBuilder(Store& store, std::string directory)
+      : store_(&store), directory_(std::move(directory)) {}
   Store* store_;
   std::string directory_;
   layer::UnpackResult result_;

@@ -130,10 +130,11 @@ Status MountOverlayLegacy(const OverlayPlan& plan, const std::string& target) {
     data += ",upperdir=" + upper + ",workdir=" + work + ",redirect_dir=on";
   }
   if (data.size() > kMaxMountData)
-    return MakeError(Code::kUnsupported,
-                     "overlay: {} layers are more than this kernel mounts at once; Linux 6.8 and later "
-                     "take 500",
-                     plan.lower.size());
+    return MakeError(
+        Code::kUnsupported,
+        "overlay: {} layers are more than this kernel mounts at once; Linux 6.8 and later "
+        "take 500",
+        plan.lower.size());
   unsigned long flags = MS_NODEV | (plan.read_only ? MS_RDONLY : 0UL);
   if (mount("holt", target.c_str(), "overlay", flags, data.c_str()) != 0)
     return HOLT_ERRNO("overlay: mount at {}", target);
@@ -190,7 +191,8 @@ Driver ProbeDriver(const std::string& directory, std::string* why) {
     int err = errno;
     file.Reset();
     if (attached) umount2((root + "/merged").c_str(), MNT_DETACH);
-    if (!base::PathExists(root + "/upper/d/file")) return base::ErrnoError(err, "write to the upper layer");
+    if (!base::PathExists(root + "/upper/d/file"))
+      return base::ErrnoError(err, "write to the upper layer");
     return {};
   };
   Status status = probe();

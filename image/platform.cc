@@ -56,7 +56,8 @@ Result<oci::Platform> ParsePlatform(std::string_view text) {
   }
   if (parts.size() == 1) parts.insert(parts.begin(), "linux");
   if (parts.size() > 3 || !std::all_of(parts.begin(), parts.end(), IsWord))
-    return MakeError(Code::kInvalidArgument, "\"{}\" is not a platform (write OS/ARCHITECTURE[/VARIANT]: {})",
+    return MakeError(Code::kInvalidArgument,
+                     "\"{}\" is not a platform (write OS/ARCHITECTURE[/VARIANT]: {})",
                      base::log::Sanitize(text.substr(0, 100)), host);
   oci::Platform platform;
   platform.os = parts[0];
@@ -72,7 +73,8 @@ std::string PlatformText(const oci::Platform& platform) {
 }
 
 bool PlatformFits(const oci::Platform& wanted, const oci::Platform& offered) {
-  if (offered.os != wanted.os || Canonical(offered.architecture) != wanted.architecture) return false;
+  if (offered.os != wanted.os || Canonical(offered.architecture) != wanted.architecture)
+    return false;
   oci::Platform theirs = offered;
   theirs.architecture = wanted.architecture;
   return Variant(theirs) == Variant(wanted);

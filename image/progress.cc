@@ -1,5 +1,6 @@
 #include "image/progress.h"
 
+#include <fmt/format.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
 
@@ -8,8 +9,6 @@
 #include <map>
 #include <mutex>
 #include <vector>
-
-#include <fmt/format.h>
 
 #include "base/log.h"
 
@@ -27,7 +26,8 @@ std::string Bytes(uint64_t bytes) {
   double value = static_cast<double>(bytes);
   for (const char* unit : {"kB", "MB", "GB"}) {
     value /= 1000;
-    if (value < 999.5 || unit[0] == 'G') return fmt::format("{:.{}f} {}", value, value < 9.95 ? 1 : 0, unit);
+    if (value < 999.5 || unit[0] == 'G')
+      return fmt::format("{:.{}f} {}", value, value < 9.95 ? 1 : 0, unit);
   }
   return "";
 }
@@ -43,7 +43,8 @@ struct Layer {
 // Bars below each other that are drawn over; text of others goes above them.
 class TerminalProgress : public Progress {
  public:
-  TerminalProgress(std::FILE* stream, int columns) : stream_(stream), columns_(std::max(columns, 20)) {}
+  TerminalProgress(std::FILE* stream, int columns)
+      : stream_(stream), columns_(std::max(columns, 20)) {}
   ~TerminalProgress() override { Draw(true); }
 
   void Message(const std::string& text) override {
@@ -84,7 +85,8 @@ class TerminalProgress : public Progress {
     if (layer.total == 0) return fmt::format("{}  {}", name, Bytes(layer.done));
     double part = std::min(1.0, static_cast<double>(layer.done) / static_cast<double>(layer.total));
     int filled = static_cast<int>(part * kBarWidth);
-    return fmt::format("{}  [{}{}] {:>3}%  {} of {}", name, std::string(static_cast<size_t>(filled), '='),
+    return fmt::format("{}  [{}{}] {:>3}%  {} of {}", name,
+                       std::string(static_cast<size_t>(filled), '='),
                        std::string(static_cast<size_t>(kBarWidth - filled), ' '),
                        static_cast<int>(part * 100), Bytes(layer.done), Bytes(layer.total));
   }
@@ -101,7 +103,8 @@ class TerminalProgress : public Progress {
     for (const std::string& name : order_) {
       std::string line = base::log::Sanitize(Line(name, layers_[name]));
       // A line that wraps would be two to go up.
-      if (line.size() >= static_cast<size_t>(columns_)) line.resize(static_cast<size_t>(columns_) - 1);
+      if (line.size() >= static_cast<size_t>(columns_))
+        line.resize(static_cast<size_t>(columns_) - 1);
       fmt::print(stream_, "{}\n", line);
       ++drawn_;
     }

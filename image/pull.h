@@ -14,8 +14,8 @@ namespace holt::image {
 
 // When to try again, and for how long.
 struct RetryPolicy {
-  int attempts = 6;                                    // in all
-  std::chrono::milliseconds first_delay{500};          // doubles, with jitter
+  int attempts = 6;                            // in all
+  std::chrono::milliseconds first_delay{500};  // doubles, with jitter
   std::chrono::milliseconds longest_delay{20'000};
   std::chrono::milliseconds longest_retry_after{90'000};  // a server that asks for more is an error
 };
@@ -38,10 +38,9 @@ struct PullOptions {
   Progress* progress = nullptr;  // borrowed
 };
 
-// Fetches what `reference` names, unpacks its layers and records the image. Layers that the store has
-// are not fetched. Messages name the image, the cause and the mend.
+// Fetches what `reference` names, unpacks its layers and records the image. Layers that the store
+// has are not fetched. Messages name the image, the cause and the mend.
 base::Result<StoredImage> PullImage(Store& store, const Reference& reference,
                                     const PullOptions& options);
-
 
 }  // namespace holt::image

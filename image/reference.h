@@ -31,8 +31,8 @@ struct Reference {
   const std::string& ManifestKey() const { return digest.empty() ? tag : digest; }
   // Host (and port) that serves it: docker.io is served by registry-1.docker.io.
   std::string RegistryHost() const;
-  // A registry on this machine (localhost, *.localhost, 127.0.0.0/8, [::1]), which Docker also reaches
-  // over plain http.
+  // A registry on this machine (localhost, *.localhost, 127.0.0.0/8, [::1]), which Docker also
+  // reaches over plain http.
   bool IsLocal() const;
 };
 

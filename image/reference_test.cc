@@ -58,11 +58,11 @@ TEST(Reference, RefusesAndSaysWhy) {
 }
 
 TEST(Reference, KnowsLocalRegistries) {
-  for (const char* local : {"localhost/a", "localhost:5000/a", "127.9.8.7:80/a", "[::1]:5000/a",
-                            "reg.localhost/a"})
+  for (const char* local :
+       {"localhost/a", "localhost:5000/a", "127.9.8.7:80/a", "[::1]:5000/a", "reg.localhost/a"})
     EXPECT_TRUE(Reference::Parse(local)->IsLocal()) << local;
-  for (const char* remote : {"a", "127.example.org/a", "localhost.example.org/a", "128.0.0.1/a",
-                             "127.0.0.1.evil.net/a"})
+  for (const char* remote :
+       {"a", "127.example.org/a", "localhost.example.org/a", "128.0.0.1/a", "127.0.0.1.evil.net/a"})
     EXPECT_FALSE(Reference::Parse(remote)->IsLocal()) << remote;
 }
 

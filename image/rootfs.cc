@@ -73,7 +73,8 @@ Result<Rootfs> MakeRootfs(Store& store, const LeaseRecord& record) {
   rootfs.container_id = record.container_id;
   rootfs.image = record.image;
   rootfs.state_dir = record.state_dir;
-  rootfs.driver = record.driver == DriverName(Driver::kOverlay) ? Driver::kOverlay : Driver::kNative;
+  rootfs.driver =
+      record.driver == DriverName(Driver::kOverlay) ? Driver::kOverlay : Driver::kNative;
   std::string container = store.ContainerPath(record.container_id);
   if (rootfs.driver == Driver::kNative) {
     rootfs.upper = container + "/root";
@@ -94,10 +95,11 @@ Status CheckLayers(Store& store, const StoredImage& image) {
   for (const std::string& layer : image.layers) {
     TRY_ASSIGN(Digest chain_id, Digest::Parse(layer));
     if (!store.HasLayer(chain_id))
-      return MakeError(Code::kDataLoss,
-                       "image {}: the layer {} is missing from the store {} (a pull that was not on disk "
-                       "when the power went, or a file removed by hand); fetch it again with: holt pull {}",
-                       DisplayName(image), chain_id.Short(), store.path(), DisplayName(image));
+      return MakeError(
+          Code::kDataLoss,
+          "image {}: the layer {} is missing from the store {} (a pull that was not on disk "
+          "when the power went, or a file removed by hand); fetch it again with: holt pull {}",
+          DisplayName(image), chain_id.Short(), store.path(), DisplayName(image));
   }
   return {};
 }
@@ -143,7 +145,8 @@ Status Place(Store& store, const std::string& directory, const std::string& id) 
   std::string target = store.ContainerPath(id);
   constexpr int kAttempts = 8;
   for (int i = 0; i < kAttempts; ++i) {
-    if (renameat2(AT_FDCWD, directory.c_str(), AT_FDCWD, target.c_str(), RENAME_NOREPLACE) == 0) return {};
+    if (renameat2(AT_FDCWD, directory.c_str(), AT_FDCWD, target.c_str(), RENAME_NOREPLACE) == 0)
+      return {};
     if (errno != EEXIST) return HOLT_ERRNO("rename {} to {}", directory, target);
     auto old = ReadLease(target);
     if (old && IsAlive(*old)) break;
@@ -157,11 +160,12 @@ Status Place(Store& store, const std::string& directory, const std::string& id) 
 Result<Rootfs> PrepareRootfs(Store& store, const RootfsOptions& options) {
   TRY(CheckContainerId(options.container_id));
   if (!base::PathExists(options.state_dir))
-    return HOLT_ERRNO("state directory {} of container {}", options.state_dir, options.container_id);
+    return HOLT_ERRNO("state directory {} of container {}", options.state_dir,
+                      options.container_id);
   TRY_ASSIGN(FileLock lock, store.LockShared());
   TRY(CheckLayers(store, options.image));
-  LeaseRecord record{options.container_id, options.state_dir, std::string(DriverName(store.driver())),
-                     options.image};
+  LeaseRecord record{options.container_id, options.state_dir,
+                     std::string(DriverName(store.driver())), options.image};
   TRY_ASSIGN(std::string directory, store.NewTemporary("root"));
   Status made = FillDirectory(store, record, directory);
   if (made) made = Place(store, directory, options.container_id);
@@ -177,8 +181,8 @@ Result<Rootfs> LoadRootfs(Store& store, const std::string& container_id) {
   TRY(CheckContainerId(container_id));
   auto record = ReadLease(store.ContainerPath(container_id));
   if (!record && record.error().err() == ENOENT)
-    return MakeError(Code::kNotFound, "container {} has no root file system in the store {}", container_id,
-                     store.path());
+    return MakeError(Code::kNotFound, "container {} has no root file system in the store {}",
+                     container_id, store.path());
   if (!record) return std::move(record).error();
   return MakeRootfs(store, *record);
 }

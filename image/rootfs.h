@@ -7,16 +7,16 @@
 #include "base/result.h"
 #include "image/store.h"
 
-// A container's root file system: the image's layers and a writable directory of the container's own,
-// stacked by overlayfs, or copied where the store cannot be stacked upon.
+// A container's root file system: the image's layers and a writable directory of the container's
+// own, stacked by overlayfs, or copied where the store cannot be stacked upon.
 namespace holt::image {
 
 struct RootfsOptions {
   // The container's id: [a-zA-Z0-9][a-zA-Z0-9_.+-]*, at most 128 characters.
   std::string container_id;
   StoredImage image;
-  // The container's own state directory (/run/holt/<id>). As long as it exists the container uses the
-  // image; when it is gone, `gc` removes the root file system. It must exist already.
+  // The container's own state directory (/run/holt/<id>). As long as it exists the container uses
+  // the image; when it is gone, `gc` removes the root file system. It must exist already.
   std::string state_dir;
 };
 
@@ -30,8 +30,9 @@ struct Rootfs {
   std::string work;                // overlay's own scratch
 };
 
-// Makes the writable layer and records that the container uses the image (containers/<id>/lease.json).
-// Nothing is mounted. An existing root of that id is kAlreadyExists unless its container is gone.
+// Makes the writable layer and records that the container uses the image
+// (containers/<id>/lease.json). Nothing is mounted. An existing root of that id is kAlreadyExists
+// unless its container is gone.
 base::Result<Rootfs> PrepareRootfs(Store& store, const RootfsOptions& options);
 // What PrepareRootfs made earlier, maybe by another process.
 base::Result<Rootfs> LoadRootfs(Store& store, const std::string& container_id);
@@ -56,8 +57,8 @@ struct Lease {
   std::vector<std::string> layers;
 };
 
-// All containers that have a root in the store, by id. What a crash left without a readable lease is
-// listed too, not alive and without an image.
+// All containers that have a root in the store, by id. What a crash left without a readable lease
+// is listed too, not alive and without an image.
 base::Result<std::vector<Lease>> ListLeases(Store& store);
 
 }  // namespace holt::image

@@ -50,10 +50,11 @@ Result<StoreRecord> ReadStoreRecord(const std::string& path) {
   TRY_ASSIGN(std::string text, base::ReadFile(path + "/store.json", kMaxRecordBytes));
   TRY_ASSIGN(StoreRecord record, ParseRecord<StoreRecord>(text, "store.json"));
   if (record.version != kFormatVersion)
-    return MakeError(Code::kUnsupported,
-                     "its format is version {}, this holt reads version {}; use the holt that made it, "
-                     "or another directory with --store",
-                     record.version, kFormatVersion);
+    return MakeError(
+        Code::kUnsupported,
+        "its format is version {}, this holt reads version {}; use the holt that made it, "
+        "or another directory with --store",
+        record.version, kFormatVersion);
   if (record.driver != "overlay" && record.driver != "native")
     return MakeError(Code::kUnsupported, "store.json: driver \"{}\" is unknown", record.driver);
   return record;
@@ -62,14 +63,15 @@ Result<StoreRecord> ReadStoreRecord(const std::string& path) {
 Status CreateStore(const std::string& path) {
   TRY_ASSIGN(FileLock lock, FileLock::Acquire(path + "/lock", LockMode::kExclusive, kLockForever));
   if (base::PathExists(path + "/store.json")) return {};
-  for (const char* name : {"blobs/sha256", "blobs/sha512", "layers", "images", "containers", "ingest",
-                           "tmp", "locks"})
+  for (const char* name :
+       {"blobs/sha256", "blobs/sha512", "layers", "images", "containers", "ingest", "tmp", "locks"})
     TRY(base::MakeDirs(path + "/" + name, 0700));
   std::string why;
   StoreRecord record{kFormatVersion, std::string(DriverName(ProbeDriver(path + "/tmp", &why)))};
   if (!why.empty())
     base::log::Warning(
-        "image store {}: overlayfs cannot be used on its file system ({}); every container's root will "
+        "image store {}: overlayfs cannot be used on its file system ({}); every container's root "
+        "will "
         "be a full copy of its image",
         path, why);
   return WriteAside(path, path + "/store.json", WriteRecord(record));
@@ -129,8 +131,9 @@ base::Error ExplainSpace(base::Error error, const std::string& store) {
   if (error.err() != ENOSPC && error.err() != EDQUOT) return error;
   return base::Error(
       error.code(),
-      fmt::format("{}; make room on the file system of {}, or free what no image uses with: holt gc",
-                  error.message(), store),
+      fmt::format(
+          "{}; make room on the file system of {}, or free what no image uses with: holt gc",
+          error.message(), store),
       error.err());
 }
 
@@ -162,10 +165,11 @@ Result<FileLock> Store::LockShared() {
 Result<FileLock> Store::LockExclusive(std::chrono::milliseconds deadline) {
   auto lock = FileLock::Acquire(path_ + "/lock", LockMode::kExclusive, deadline);
   if (!lock && lock.error().code() == Code::kDeadlineExceeded)
-    return MakeError(Code::kDeadlineExceeded,
-                     "image store {}: in use by another holt process (a pull or import still runs); "
-                     "try again when it has ended",
-                     path_);
+    return MakeError(
+        Code::kDeadlineExceeded,
+        "image store {}: in use by another holt process (a pull or import still runs); "
+        "try again when it has ended",
+        path_);
   return lock;
 }
 

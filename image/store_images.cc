@@ -20,9 +20,8 @@ namespace {
 constexpr size_t kShortestId = 4;
 
 bool IsHex(std::string_view text) {
-  return std::all_of(text.begin(), text.end(), [](char c) {
-    return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f');
-  });
+  return std::all_of(text.begin(), text.end(),
+                     [](char c) { return (c >= '0' && c <= '9') || (c >= 'a' && c <= 'f'); });
 }
 
 std::vector<const StoredImage*> MatchName(const std::vector<StoredImage>& images,
@@ -49,8 +48,8 @@ Result<StoredImage> MatchId(const std::vector<StoredImage>& images, std::string_
   for (const StoredImage& image : images) {
     if (!std::string_view(image.id).substr(7).starts_with(hex)) continue;
     if (found && found->id != image.id)
-      return MakeError(Code::kInvalidArgument, "\"{}\" is the beginning of several image ids; write more of it",
-                       text);
+      return MakeError(Code::kInvalidArgument,
+                       "\"{}\" is the beginning of several image ids; write more of it", text);
     if (!found) found = &image;
   }
   if (!found) return MakeError(Code::kNotFound, "no such id");
@@ -109,8 +108,8 @@ Result<StoredImage> Store::FindImage(std::string_view text) const {
     if (image || image.error().code() != Code::kNotFound) return image;
   }
   if (!reference && !id_form) return std::move(reference).error();
-  return MakeError(Code::kNotFound, "no image \"{}\" in the store {}; fetch it with: holt pull {}", text,
-                   path_, text);
+  return MakeError(Code::kNotFound, "no image \"{}\" in the store {}; fetch it with: holt pull {}",
+                   text, path_, text);
 }
 
 Status Store::PutImage(const StoredImage& image) {

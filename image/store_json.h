@@ -52,8 +52,10 @@ std::string WriteRecord(const T& value) {
   return oci::DumpJson(oci::JsonWriter::Write(value), 2) + "\n";
 }
 
-// Writes under the store's tmp/, syncs, renames to `path` and syncs the directory: whole or not there.
-base::Status WriteAside(const std::string& store, const std::string& path, std::string_view content);
+// Writes under the store's tmp/, syncs, renames to `path` and syncs the directory: whole or not
+// there.
+base::Status WriteAside(const std::string& store, const std::string& path,
+                        std::string_view content);
 
 // Names in a directory, "." and ".." left out, sorted; a directory that is not there has none.
 base::Result<std::vector<std::string>> ListNames(const std::string& directory);

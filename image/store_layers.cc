@@ -43,7 +43,8 @@ Result<std::string> Store::ReadBlob(const Digest& digest, size_t max_bytes) {
   Hasher hasher(digest.algorithm());
   hasher.Update(content);
   if (hasher.Finish() != digest)
-    return MakeError(Code::kDataLoss, "blob {} is damaged in the image store {}; pull the image again",
+    return MakeError(Code::kDataLoss,
+                     "blob {} is damaged in the image store {}; pull the image again",
                      digest.text(), path_);
   return content;
 }
@@ -81,7 +82,8 @@ Status Store::CommitLayer(const std::string& directory, const LayerInfo& info) {
   record.boot_id = BootId();
   TRY(base::WriteFile(directory + "/layer.json", WriteRecord(record), 0600));
   std::string target = LayerDirectory(path_, chain_id);
-  if (renameat2(AT_FDCWD, directory.c_str(), AT_FDCWD, target.c_str(), RENAME_NOREPLACE) == 0) return {};
+  if (renameat2(AT_FDCWD, directory.c_str(), AT_FDCWD, target.c_str(), RENAME_NOREPLACE) == 0)
+    return {};
   if (errno != EEXIST) return HOLT_ERRNO("rename {} to {}", directory, target);
   if (HasLayer(chain_id)) return base::RemoveTree(directory);
   // What is there was not flushed before a crash. Swap, so that no reader meets a gap.

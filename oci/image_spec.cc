@@ -104,7 +104,9 @@ using base::MakeError;
 using base::Result;
 using base::Status;
 
-bool IsManifestType(std::string_view type) { return type == kOciManifest || type == kDockerManifest; }
+bool IsManifestType(std::string_view type) {
+  return type == kOciManifest || type == kDockerManifest;
+}
 bool IsIndexType(std::string_view type) { return type == kOciIndex || type == kDockerIndex; }
 
 Status CheckDescriptor(const Descriptor& descriptor, std::string_view what) {
@@ -157,7 +159,8 @@ Result<ManifestOrIndex> ParseManifestJson(const Json& json, std::string_view med
   std::string declared;
   if (auto it = json.find("mediaType"); it != json.end() && it->is_string())
     declared = it->get<std::string>();
-  // "application/json" and the like say nothing; a type that says something must not be contradicted.
+  // "application/json" and the like say nothing; a type that says something must not be
+  // contradicted.
   bool served_known = IsManifestType(media_type) || IsIndexType(media_type);
   if (!declared.empty() && served_known && declared != media_type)
     return MakeError(Code::kInvalidArgument, "says it is {}, but was served as {}", declared,
@@ -167,7 +170,8 @@ Result<ManifestOrIndex> ParseManifestJson(const Json& json, std::string_view med
     return MakeError(Code::kUnsupported, "{} is not a container image", type.substr(0, 150));
   bool is_index = type.empty() ? has_manifests : IsIndexType(type);
   if (is_index ? !has_manifests : !has_layers)
-    return MakeError(Code::kInvalidArgument, "has no {}", is_index ? "manifests" : "config and layers");
+    return MakeError(Code::kInvalidArgument, "has no {}",
+                     is_index ? "manifests" : "config and layers");
   return is_index ? BindIndex(json) : BindManifest(json);
 }
 
@@ -208,9 +212,10 @@ Result<ImageConfig> ParseImageConfig(std::string_view text) {
                      config->rootfs.diff_ids.size(), kMaxImageLayers);
   for (const std::string& diff_id : config->rootfs.diff_ids)
     if (!IsDigest(diff_id))
-      return MakeError(Code::kInvalidArgument,
-                       "image configuration: rootfs.diff_ids: \"{}\" is not a digest holt can check",
-                       diff_id.substr(0, 150));
+      return MakeError(
+          Code::kInvalidArgument,
+          "image configuration: rootfs.diff_ids: \"{}\" is not a digest holt can check",
+          diff_id.substr(0, 150));
   return config;
 }
 

@@ -10,12 +10,14 @@
 
 #include "base/result.h"
 
-// Manifests, indexes and configurations of the OCI image specification 1.1, and of Docker's manifest
-// version 2, schema 2, which is the same under other media types. All of it is the word of a registry
-// or of a file somebody made: sizes, depths and every digest are checked before anything uses them.
+// Manifests, indexes and configurations of the OCI image specification 1.1, and of Docker's
+// manifest version 2, schema 2, which is the same under other media types. All of it is the word of
+// a registry or of a file somebody made: sizes, depths and every digest are checked before anything
+// uses them.
 namespace holt::oci {
 
-// What a registry serves as a manifest is at most this large (the limit registries themselves keep).
+// What a registry serves as a manifest is at most this large (the limit registries themselves
+// keep).
 inline constexpr size_t kMaxManifestBytes = 4 << 20;
 inline constexpr size_t kMaxImageConfigBytes = 8 << 20;
 inline constexpr int kMaxImageJsonDepth = 32;
@@ -118,10 +120,10 @@ using ManifestOrIndex = std::variant<ImageManifest, ImageIndex>;
 // "sha256:" and 64 lower-case hex digits, or "sha512:" and 128.
 bool IsDigest(std::string_view text);
 
-// Parses a manifest or an index. `media_type` is what the registry or the descriptor calls it; empty
-// when nobody said. The text decides only where that leaves it open, and a text that claims to be
-// both (`layers` beside `manifests`), or another type than it was served as, is refused: two readers
-// would see two images.
+// Parses a manifest or an index. `media_type` is what the registry or the descriptor calls it;
+// empty when nobody said. The text decides only where that leaves it open, and a text that claims
+// to be both (`layers` beside `manifests`), or another type than it was served as, is refused: two
+// readers would see two images.
 base::Result<ManifestOrIndex> ParseManifest(std::string_view text, std::string_view media_type);
 
 base::Result<ImageConfig> ParseImageConfig(std::string_view text);

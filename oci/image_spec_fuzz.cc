@@ -15,7 +15,8 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
     if (auto* manifest = std::get_if<holt::oci::ImageManifest>(&*parsed)) {
       auto again = holt::oci::ParseManifest(holt::oci::WriteManifest(*manifest), "");
       if (manifest->layers.empty()) continue;  // an empty list is left out when written
-      if (!again || std::get<holt::oci::ImageManifest>(*again).layers.size() != manifest->layers.size())
+      if (!again ||
+          std::get<holt::oci::ImageManifest>(*again).layers.size() != manifest->layers.size())
         std::abort();
     }
   }

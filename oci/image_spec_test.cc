@@ -13,7 +13,8 @@ const std::string kHex = "sha256:" + std::string(64, 'a');
 
 std::string Manifest(const std::string& extra = "") {
   return R"({"schemaVersion":2,"config":{"mediaType":"c","digest":")" + kHex +
-         R"(","size":3},"layers":[{"mediaType":"l","digest":")" + kHex + R"(","size":9}])" + extra + "}";
+         R"(","size":3},"layers":[{"mediaType":"l","digest":")" + kHex + R"(","size":9}])" + extra +
+         "}";
 }
 
 std::string ErrorOf(std::string_view text, std::string_view type = "") {
@@ -33,9 +34,10 @@ TEST(ImageSpec, ReadsAManifestOfBothKinds) {
 }
 
 TEST(ImageSpec, ReadsAnIndexWithPlatforms) {
-  auto parsed = ParseManifest(R"({"schemaVersion":2,"manifests":[{"mediaType":"m","digest":")" + kHex +
-                                  R"(","size":1,"platform":{"architecture":"arm64","os":"linux","variant":"v8"}}]})",
-                              kDockerIndex);
+  auto parsed = ParseManifest(
+      R"({"schemaVersion":2,"manifests":[{"mediaType":"m","digest":")" + kHex +
+          R"(","size":1,"platform":{"architecture":"arm64","os":"linux","variant":"v8"}}]})",
+      kDockerIndex);
   ASSERT_TRUE(parsed) << parsed.error().message();
   const auto& index = std::get<ImageIndex>(*parsed);
   ASSERT_EQ(index.manifests.size(), 1u);
@@ -93,7 +95,8 @@ TEST(ImageSpec, ReadsAConfigurationAsBuildersWriteIt) {
 TEST(ImageSpec, RefusesABadConfiguration) {
   auto config = ParseImageConfig(R"({"rootfs":{"type":"layers","diff_ids":["sha256:zz"]}})");
   ASSERT_FALSE(config);
-  EXPECT_THAT(config.error().message(), HasSubstr("rootfs.diff_ids: \"sha256:zz\" is not a digest"));
+  EXPECT_THAT(config.error().message(),
+              HasSubstr("rootfs.diff_ids: \"sha256:zz\" is not a digest"));
   config = ParseImageConfig(R"({"config":{"Env":"A=b"}})");
   ASSERT_FALSE(config);
   EXPECT_THAT(config.error().message(), HasSubstr("config.Env: must be a list, not string"));

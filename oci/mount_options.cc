@@ -7,8 +7,8 @@
 namespace holt::oci {
 namespace {
 
-// glibc's and the kernel's mount headers do not go together; these are from linux/mount.h's MS_ part,
-// which is the ABI of mount(2).
+// glibc's and the kernel's mount headers do not go together; these are from linux/mount.h's MS_
+// part, which is the ABI of mount(2).
 constexpr unsigned long kMsRec = 1ul << 14;
 constexpr unsigned long kMsUnbindable = 1ul << 17;
 constexpr unsigned long kMsPrivate = 1ul << 18;
@@ -59,7 +59,7 @@ struct SuperblockFlag {
   std::string_view cancels;
 };
 constexpr SuperblockFlag kSuperblockFlags[] = {
-    {"sync", "sync", ""},         {"async", "", "sync"},         {"dirsync", "dirsync", ""},
+    {"sync", "sync", ""},         {"async", "", "sync"},          {"dirsync", "dirsync", ""},
     {"lazytime", "lazytime", ""}, {"nolazytime", "", "lazytime"}, {"mand", "mand", ""},
     {"nomand", "", "mand"},
 };

@@ -10,8 +10,8 @@
 
 namespace holt::oci {
 
-// A mount's `options` sorted by what applies them. Attribute masks are MOUNT_ATTR_* of linux/mount.h,
-// as mount_setattr(2) takes them; later options win over earlier ones.
+// A mount's `options` sorted by what applies them. Attribute masks are MOUNT_ATTR_* of
+// linux/mount.h, as mount_setattr(2) takes them; later options win over earlier ones.
 struct MountOptions {
   bool bind = false;
   bool recursive_bind = false;
@@ -25,7 +25,8 @@ struct MountOptions {
   uint64_t recursive_attr_clear = 0;
   // One MS_SHARED, MS_PRIVATE, MS_SLAVE or MS_UNBINDABLE each, in order, with MS_REC if recursive.
   std::vector<unsigned long> propagation;
-  // Flags of the file system itself ("sync", "dirsync", "lazytime"), for fsconfig(FSCONFIG_SET_FLAG).
+  // Flags of the file system itself ("sync", "dirsync", "lazytime"), for
+  // fsconfig(FSCONFIG_SET_FLAG).
   std::vector<std::string> superblock_flags;
   // Everything else, "key" or "key=value", in order: the file system's own parameters.
   std::vector<std::string> data;

@@ -32,8 +32,7 @@ INSTANTIATE_TEST_SUITE_P(
     Process, InvalidTest,
     testing::Values(
         Case{R"("process":{"args":["a"]})", "process.cwd: is required"},
-        Case{R"("process":{"args":["a"],"cwd":"x"})",
-             "process.cwd: \"x\" is not an absolute path"},
+        Case{R"("process":{"args":["a"],"cwd":"x"})", "process.cwd: \"x\" is not an absolute path"},
         Case{R"("process":{"cwd":"/"})", "process.args: must have at least one entry"},
         Case{R"("process":{"cwd":"/","args":[""]})", "process.args[0]: is empty"},
         Case{R"("process":{"cwd":"/","args":["a\u0000b"]})",
@@ -80,8 +79,7 @@ INSTANTIATE_TEST_SUITE_P(
         Case{R"("root":{})", "root.path: is required"},
         Case{R"("hostname":"h")", "hostname: given without a uts namespace"},
         Case{R"("mounts":[{"type":"proc"}])", "mounts[0].destination: is required"},
-        Case{R"("mounts":[{"destination":"/a","options":[""]}])",
-             "mounts[0].options[0]: is empty"},
+        Case{R"("mounts":[{"destination":"/a","options":[""]}])", "mounts[0].options[0]: is empty"},
         Case{R"("mounts":{"a":1})", "mounts: must be a list, not object"},
         Case{R"("mounts":[{"destination":"/a","uidMappings":[{"size":1}]}])",
              "mounts[0]: uidMappings and gidMappings must be given together"},
@@ -109,8 +107,10 @@ INSTANTIATE_TEST_SUITE_P(
              "linux.uidMappings: given without a user namespace"},
         Case{LINUX(R"("namespaces":[{"type":"user"}],"uidMappings":[{"hostID":9}])"),
              "linux.uidMappings[0].size: must be at least 1"},
-        Case{LINUX(R"("namespaces":[{"type":"user"}],"gidMappings":[{"hostID":4294967295,"size":2}])"),
-             "linux.gidMappings[0]: goes beyond the last id"},
+        Case{
+            LINUX(
+                R"("namespaces":[{"type":"user"}],"gidMappings":[{"hostID":4294967295,"size":2}])"),
+            "linux.gidMappings[0]: goes beyond the last id"},
         Case{LINUX(R"("namespaces":[{"type":"user"}],
                       "gidMappings":[{"size":2},{"containerID":1,"hostID":9,"size":1}])"),
              "linux.gidMappings[1]: overlaps linux.gidMappings[0]"},
@@ -124,9 +124,10 @@ INSTANTIATE_TEST_SUITE_P(
              "linux.devices[0].major: -1 is not a device number"},
         Case{LINUX(R"("maskedPaths":["x"])"),
              "linux.maskedPaths[0]: \"x\" is not an absolute path"},
-        Case{LINUX(R"("rootfsPropagation":"loud")"),
-             "linux.rootfsPropagation: \"loud\" is none of shared, rshared, slave, rslave, private, "
-             "rprivate, unbindable, runbindable"},
+        Case{
+            LINUX(R"("rootfsPropagation":"loud")"),
+            "linux.rootfsPropagation: \"loud\" is none of shared, rshared, slave, rslave, private, "
+            "rprivate, unbindable, runbindable"},
         Case{LINUX(R"("sysctl":{"../x":"1"})"),
              "linux.sysctl[\"../x\"]: is not the name of a sysctl"},
         Case{LINUX(R"("personality":{"domain":"BSD"})"),

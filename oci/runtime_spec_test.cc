@@ -15,8 +15,8 @@ std::string Corpus(const std::string& name) {
   return text.ok() ? *text : "";
 }
 
-// full.json sets every property of the specification: one that the structs drop would be missing from
-// the JSON that comes back.
+// full.json sets every property of the specification: one that the structs drop would be missing
+// from the JSON that comes back.
 TEST(RuntimeSpecTest, EveryPropertySurvivesARoundTrip) {
   std::string text = Corpus("full.json");
   auto config = ParseConfig(text);
@@ -81,7 +81,8 @@ TEST(RuntimeSpecTest, BytesThatAreNotUtf8AreRefusedNotPassedOn) {
 }
 
 TEST(RuntimeSpecTest, RefusesMoreThanTheSizeLimit) {
-  std::string big = R"({"ociVersion":"1.3.0","hostname":")" + std::string(kMaxConfigBytes, 'a') + "\"}";
+  std::string big =
+      R"({"ociVersion":"1.3.0","hostname":")" + std::string(kMaxConfigBytes, 'a') + "\"}";
   auto config = ParseConfig(big);
   ASSERT_FALSE(config.ok());
   EXPECT_NE(config.error().message().find("more than the 3145728 allowed"), std::string::npos);
@@ -93,7 +94,8 @@ TEST(RuntimeSpecTest, RefusesDeepNesting) {
   ASSERT_FALSE(config.ok());
   EXPECT_EQ(config.error().message(), "config.json: nested deeper than 32 levels");
   // Brackets within strings are not nesting.
-  EXPECT_TRUE(ParseConfig(R"({"ociVersion":"1.3.0","x":"[[[[\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["})").ok());
+  EXPECT_TRUE(
+      ParseConfig(R"({"ociVersion":"1.3.0","x":"[[[[\"[[[[[[[[[[[[[[[[[[[[[[[[[[[[[[["})").ok());
 }
 
 }  // namespace

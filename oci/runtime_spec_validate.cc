@@ -13,45 +13,44 @@ using base::MakeError;
 using base::Status;
 using Names = std::span<const std::string_view>;
 
-constexpr std::string_view kNamespaceTypes[] = {"pid",  "network", "mount",  "ipc",
-                                                "uts",  "user",    "cgroup", "time"};
+constexpr std::string_view kNamespaceTypes[] = {"pid", "network", "mount",  "ipc",
+                                                "uts", "user",    "cgroup", "time"};
 constexpr std::string_view kPropagations[] = {"shared",  "rshared",  "slave",      "rslave",
                                               "private", "rprivate", "unbindable", "runbindable"};
 constexpr std::string_view kRlimits[] = {
-    "RLIMIT_AS",      "RLIMIT_CORE",   "RLIMIT_CPU",    "RLIMIT_DATA",   "RLIMIT_FSIZE",
-    "RLIMIT_LOCKS",   "RLIMIT_MEMLOCK", "RLIMIT_MSGQUEUE", "RLIMIT_NICE", "RLIMIT_NOFILE",
-    "RLIMIT_NPROC",   "RLIMIT_RSS",    "RLIMIT_RTPRIO", "RLIMIT_RTTIME", "RLIMIT_SIGPENDING",
-    "RLIMIT_STACK"};
-constexpr std::string_view kSchedulers[] = {"SCHED_OTHER", "SCHED_BATCH", "SCHED_IDLE",
-                                            "SCHED_FIFO",  "SCHED_RR",    "SCHED_ISO",
+    "RLIMIT_AS",     "RLIMIT_CORE",   "RLIMIT_CPU",        "RLIMIT_DATA",
+    "RLIMIT_FSIZE",  "RLIMIT_LOCKS",  "RLIMIT_MEMLOCK",    "RLIMIT_MSGQUEUE",
+    "RLIMIT_NICE",   "RLIMIT_NOFILE", "RLIMIT_NPROC",      "RLIMIT_RSS",
+    "RLIMIT_RTPRIO", "RLIMIT_RTTIME", "RLIMIT_SIGPENDING", "RLIMIT_STACK"};
+constexpr std::string_view kSchedulers[] = {"SCHED_OTHER",   "SCHED_BATCH", "SCHED_IDLE",
+                                            "SCHED_FIFO",    "SCHED_RR",    "SCHED_ISO",
                                             "SCHED_DEADLINE"};
 constexpr std::string_view kSchedulerFlags[] = {
-    "SCHED_FLAG_RESET_ON_FORK", "SCHED_FLAG_RECLAIM",    "SCHED_FLAG_DL_OVERRUN",
+    "SCHED_FLAG_RESET_ON_FORK", "SCHED_FLAG_RECLAIM",     "SCHED_FLAG_DL_OVERRUN",
     "SCHED_FLAG_KEEP_POLICY",   "SCHED_FLAG_KEEP_PARAMS", "SCHED_FLAG_UTIL_CLAMP_MIN",
     "SCHED_FLAG_UTIL_CLAMP_MAX"};
 constexpr std::string_view kIoClasses[] = {"IOPRIO_CLASS_RT", "IOPRIO_CLASS_BE",
                                            "IOPRIO_CLASS_IDLE"};
 constexpr std::string_view kSeccompActions[] = {
-    "SCMP_ACT_KILL", "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD", "SCMP_ACT_TRAP",
-    "SCMP_ACT_ERRNO", "SCMP_ACT_TRACE",       "SCMP_ACT_ALLOW",       "SCMP_ACT_LOG",
-    "SCMP_ACT_NOTIFY"};
+    "SCMP_ACT_KILL",  "SCMP_ACT_KILL_PROCESS", "SCMP_ACT_KILL_THREAD",
+    "SCMP_ACT_TRAP",  "SCMP_ACT_ERRNO",        "SCMP_ACT_TRACE",
+    "SCMP_ACT_ALLOW", "SCMP_ACT_LOG",          "SCMP_ACT_NOTIFY"};
 constexpr std::string_view kSeccompArchs[] = {
-    "SCMP_ARCH_X86",     "SCMP_ARCH_X86_64",    "SCMP_ARCH_X32",         "SCMP_ARCH_ARM",
-    "SCMP_ARCH_AARCH64", "SCMP_ARCH_MIPS",      "SCMP_ARCH_MIPS64",      "SCMP_ARCH_MIPS64N32",
-    "SCMP_ARCH_MIPSEL",  "SCMP_ARCH_MIPSEL64",  "SCMP_ARCH_MIPSEL64N32", "SCMP_ARCH_PPC",
-    "SCMP_ARCH_PPC64",   "SCMP_ARCH_PPC64LE",   "SCMP_ARCH_S390",        "SCMP_ARCH_S390X",
-    "SCMP_ARCH_PARISC",  "SCMP_ARCH_PARISC64",  "SCMP_ARCH_RISCV64",     "SCMP_ARCH_LOONGARCH64",
-    "SCMP_ARCH_M68K",    "SCMP_ARCH_SH",        "SCMP_ARCH_SHEB"};
+    "SCMP_ARCH_X86",     "SCMP_ARCH_X86_64",   "SCMP_ARCH_X32",         "SCMP_ARCH_ARM",
+    "SCMP_ARCH_AARCH64", "SCMP_ARCH_MIPS",     "SCMP_ARCH_MIPS64",      "SCMP_ARCH_MIPS64N32",
+    "SCMP_ARCH_MIPSEL",  "SCMP_ARCH_MIPSEL64", "SCMP_ARCH_MIPSEL64N32", "SCMP_ARCH_PPC",
+    "SCMP_ARCH_PPC64",   "SCMP_ARCH_PPC64LE",  "SCMP_ARCH_S390",        "SCMP_ARCH_S390X",
+    "SCMP_ARCH_PARISC",  "SCMP_ARCH_PARISC64", "SCMP_ARCH_RISCV64",     "SCMP_ARCH_LOONGARCH64",
+    "SCMP_ARCH_M68K",    "SCMP_ARCH_SH",       "SCMP_ARCH_SHEB"};
 constexpr std::string_view kSeccompFlags[] = {
     "SECCOMP_FILTER_FLAG_TSYNC", "SECCOMP_FILTER_FLAG_LOG", "SECCOMP_FILTER_FLAG_SPEC_ALLOW",
     "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"};
-constexpr std::string_view kSeccompOperators[] = {
-    "SCMP_CMP_NE", "SCMP_CMP_LT", "SCMP_CMP_LE",        "SCMP_CMP_EQ",
-    "SCMP_CMP_GE", "SCMP_CMP_GT", "SCMP_CMP_MASKED_EQ"};
-constexpr std::string_view kMemoryModes[] = {"MPOL_DEFAULT", "MPOL_BIND",
-                                             "MPOL_INTERLEAVE", "MPOL_WEIGHTED_INTERLEAVE",
-                                             "MPOL_PREFERRED", "MPOL_PREFERRED_MANY",
-                                             "MPOL_LOCAL"};
+constexpr std::string_view kSeccompOperators[] = {"SCMP_CMP_NE",       "SCMP_CMP_LT", "SCMP_CMP_LE",
+                                                  "SCMP_CMP_EQ",       "SCMP_CMP_GE", "SCMP_CMP_GT",
+                                                  "SCMP_CMP_MASKED_EQ"};
+constexpr std::string_view kMemoryModes[] = {
+    "MPOL_DEFAULT",   "MPOL_BIND",           "MPOL_INTERLEAVE", "MPOL_WEIGHTED_INTERLEAVE",
+    "MPOL_PREFERRED", "MPOL_PREFERRED_MANY", "MPOL_LOCAL"};
 constexpr std::string_view kMemoryFlags[] = {"MPOL_F_NUMA_BALANCING", "MPOL_F_RELATIVE_NODES",
                                              "MPOL_F_STATIC_NODES"};
 constexpr std::string_view kImageFormats[] = {"raw", "qcow2", "vdi", "vmdk", "vhd"};
@@ -184,8 +183,7 @@ Status ValidateSeccomp(const Seccomp& seccomp) {
     return Invalid(path + ".defaultErrnoRet", "has no meaning with {}", seccomp.default_action);
   if (seccomp.default_errno_ret.value_or(0) > UINT16_MAX)
     return Invalid(path + ".defaultErrnoRet", "is more than {}", UINT16_MAX);
-  if (!seccomp.listener_path.empty())
-    TRY(Absolute(path + ".listenerPath", seccomp.listener_path));
+  if (!seccomp.listener_path.empty()) TRY(Absolute(path + ".listenerPath", seccomp.listener_path));
   for (size_t i = 0; i < seccomp.syscalls.size(); ++i) {
     const SeccompSyscall& rule = seccomp.syscalls[i];
     std::string item = fmt::format("{}.syscalls[{}]", path, i);
@@ -290,8 +288,7 @@ Status ValidateLinux(const Config& config) {
 Status ValidateVm(const Vm& vm) {
   if (vm.hypervisor) TRY(Absolute("vm.hypervisor.path", vm.hypervisor->path));
   if (vm.kernel) TRY(Absolute("vm.kernel.path", vm.kernel->path));
-  if (vm.kernel && !vm.kernel->initrd.empty())
-    TRY(Absolute("vm.kernel.initrd", vm.kernel->initrd));
+  if (vm.kernel && !vm.kernel->initrd.empty()) TRY(Absolute("vm.kernel.initrd", vm.kernel->initrd));
   if (vm.image) {
     TRY(Absolute("vm.image.path", vm.image->path));
     TRY(Member("vm.image.format", vm.image->format, kImageFormats));
@@ -355,8 +352,11 @@ Status ValidateResources(const Resources& resources, const std::string& path) {
                    *resources.memory->swappiness);
   if (resources.block_io) {
     const BlockIoResources& io = *resources.block_io;
-    auto weight_ok = [](std::optional<uint16_t> w) { return !w || *w == 0 || (*w >= 10 && *w <= 1000); };
-    if (!weight_ok(io.weight)) return Invalid(path + ".blockIO.weight", "is not within 10 and 1000");
+    auto weight_ok = [](std::optional<uint16_t> w) {
+      return !w || *w == 0 || (*w >= 10 && *w <= 1000);
+    };
+    if (!weight_ok(io.weight))
+      return Invalid(path + ".blockIO.weight", "is not within 10 and 1000");
     for (size_t i = 0; i < io.weight_device.size(); ++i)
       if (!weight_ok(io.weight_device[i].weight))
         return Invalid(fmt::format("{}.blockIO.weightDevice[{}].weight", path, i),

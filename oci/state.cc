@@ -48,13 +48,13 @@ base::Result<State> ParseState(std::string_view json) {
   if (text.id.empty())
     return base::MakeError(base::Code::kInvalidArgument, "state: id: is required");
   TRY_ASSIGN(Status status, StatusFromName(text.status));
-  return State{text.oci_version,     text.id,     status, text.pid.value_or(0), text.bundle,
-               std::move(text.annotations)};
+  return State{text.oci_version,     text.id,     status,
+               text.pid.value_or(0), text.bundle, std::move(text.annotations)};
 }
 
 std::string SerializeState(const State& state, int indent) {
-  StateJson text{state.oci_version, state.id, std::string(StatusName(state.status)), state.bundle,
-                 std::nullopt, state.annotations};
+  StateJson text{state.oci_version, state.id,     std::string(StatusName(state.status)),
+                 state.bundle,      std::nullopt, state.annotations};
   if (state.pid != 0) text.pid = state.pid;
   Json json = JsonWriter::Write(text);
   json["bundle"] = state.bundle;  // required by the specification, even when empty

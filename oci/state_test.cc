@@ -13,9 +13,8 @@ TEST(StateTest, RoundTrip) {
   state.bundle = "/containers/redis";
   state.annotations["myKey"] = "myValue";
   std::string json = SerializeState(state);
-  EXPECT_EQ(json,
-            R"({"annotations":{"myKey":"myValue"},"bundle":"/containers/redis",)"
-            R"("id":"oci-container1","ociVersion":"1.3.0","pid":4422,"status":"running"})");
+  EXPECT_EQ(json, R"({"annotations":{"myKey":"myValue"},"bundle":"/containers/redis",)"
+                  R"("id":"oci-container1","ociVersion":"1.3.0","pid":4422,"status":"running"})");
   auto back = ParseState(json);
   ASSERT_TRUE(back.ok()) << back.error().message();
   EXPECT_EQ(back->status, Status::kRunning);
@@ -27,7 +26,8 @@ TEST(StateTest, NoPidWhenThereIsNone) {
   State state;
   state.id = "a";
   state.status = Status::kStopped;
-  EXPECT_EQ(SerializeState(state), R"({"bundle":"","id":"a","ociVersion":"1.3.0","status":"stopped"})");
+  EXPECT_EQ(SerializeState(state),
+            R"({"bundle":"","id":"a","ociVersion":"1.3.0","status":"stopped"})");
 }
 
 TEST(StateTest, RefusesWhatIsNotAState) {

@@ -3,9 +3,9 @@
 #include "base/result.h"
 #include "oci/runtime_spec.h"
 
-// Which properties that a valid config.json sets holt cannot honour yet. Each is an error that names
-// the property (kUnsupported), never a silent drop. A property is taken out of here in the change
-// that makes it work.
+// Which properties that a valid config.json sets holt cannot honour yet. Each is an error that
+// names the property (kUnsupported), never a silent drop. A property is taken out of here in the
+// change that makes it work.
 namespace holt::oci {
 
 // What the guest's container engine cannot do.

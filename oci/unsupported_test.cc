@@ -31,8 +31,9 @@ INSTANTIATE_TEST_SUITE_P(
         Case{PROCESS(R"("apparmorProfile":"x")"), "process.apparmorProfile: not supported"},
         Case{PROCESS(R"("selinuxLabel":"x")"), "process.selinuxLabel: not supported"},
         Case{PROCESS(R"("execCPUAffinity":{"initial":"0"})"), "process.execCPUAffinity: not"},
-        Case{R"("mounts":[{"destination":"/a","uidMappings":[{"size":1}],"gidMappings":[{"size":1}]}])",
-             "mounts[0].uidMappings: not"},
+        Case{
+            R"("mounts":[{"destination":"/a","uidMappings":[{"size":1}],"gidMappings":[{"size":1}]}])",
+            "mounts[0].uidMappings: not"},
         Case{R"("mounts":[{"destination":"/a","options":["tmpcopyup"]}])",
              "mounts[0].options: not supported: tmpcopyup"},
         Case{R"("hooks":{"prestart":[{"path":"/x"}]})", "hooks.prestart: not"},

@@ -36,7 +36,8 @@ void Client::CallRaw(const std::string& service, const std::string& method, std:
   next_stream_id_ += 2;
   Waiting waiting{.callback = std::move(callback)};
   auto fail_later = [&](base::Error error) {
-    loop_.Post([callback = std::move(waiting.callback), error = std::move(error)] { callback(error); });
+    loop_.Post(
+        [callback = std::move(waiting.callback), error = std::move(error)] { callback(error); });
   };
   if (!open()) return fail_later(base::Error(base::Code::kUnavailable, "connection closed"));
   ttrpc::Request request;
@@ -74,7 +75,8 @@ void Client::OnFrame(FrameReader::Frame frame) {
   if (!response.ParseFromString(frame.data))
     return Finish(id, base::Error(base::Code::kDataLoss, "malformed ttrpc response"));
   if (response.status().code() != 0)
-    return Finish(id, base::Error(FromStatusCode(response.status().code()), response.status().message()));
+    return Finish(
+        id, base::Error(FromStatusCode(response.status().code()), response.status().message()));
   Finish(id, std::move(*response.mutable_payload()));
 }
 
@@ -105,7 +107,8 @@ base::Result<std::unique_ptr<BlockingClient>> BlockingClient::Create(base::Uniqu
   return blocking;
 }
 
-base::Result<std::unique_ptr<BlockingClient>> BlockingClient::Connect(const std::string& unix_path) {
+base::Result<std::unique_ptr<BlockingClient>> BlockingClient::Connect(
+    const std::string& unix_path) {
   TRY_ASSIGN(base::UniqueFd socket, base::ConnectUnix(unix_path));
   return Create(std::move(socket));
 }

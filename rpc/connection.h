@@ -10,9 +10,11 @@
 
 namespace holt::rpc {
 
-// Frames over one stream socket on an event loop: reads, cuts, queues writes. Both ends of ttrpc use it.
+// Frames over one stream socket on an event loop: reads, cuts, queues writes. Both ends of ttrpc
+// use it.
 //
-// Callbacks may destroy the owner of the connection: it is kept alive by a shared_ptr while it calls.
+// Callbacks may destroy the owner of the connection: it is kept alive by a shared_ptr while it
+// calls.
 class Connection : public std::enable_shared_from_this<Connection> {
  public:
   struct Handlers {
@@ -36,7 +38,8 @@ class Connection : public std::enable_shared_from_this<Connection> {
   static constexpr size_t kMaxQueuedBytes = 32 << 20;
 
  private:
-  Connection(base::EventLoop& loop, base::UniqueFd socket) : loop_(loop), socket_(std::move(socket)) {}
+  Connection(base::EventLoop& loop, base::UniqueFd socket)
+      : loop_(loop), socket_(std::move(socket)) {}
   void OnEvents(uint32_t events);
   void ReadAvailable();
   void Flush();

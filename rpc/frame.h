@@ -31,8 +31,8 @@ void AppendFrame(std::string& out, const FrameHeader& header, std::string_view d
 // `bytes` holds at least kFrameHeaderBytes.
 FrameHeader ParseFrameHeader(std::string_view bytes);
 
-// Cuts a byte stream into frames. Memory stays below one frame of the largest size: what is longer is
-// dropped as it comes, and reported with `oversize` once its header was seen.
+// Cuts a byte stream into frames. Memory stays below one frame of the largest size: what is longer
+// is dropped as it comes, and reported with `oversize` once its header was seen.
 class FrameReader {
  public:
   struct Frame {

@@ -87,15 +87,17 @@ class ServerConnection : public std::enable_shared_from_this<ServerConnection> {
   void OnFrame(FrameReader::Frame frame) {
     auto self = shared_from_this();
     uint32_t id = frame.header.stream_id;
-    if (frame.oversize)
-      return Refuse(id, base::Code::kResourceExhausted, "message exceeds 4 MiB");
-    // Streaming is not part of any service here: a data frame can only be the end marker of a request.
+    if (frame.oversize) return Refuse(id, base::Code::kResourceExhausted, "message exceeds 4 MiB");
+    // Streaming is not part of any service here: a data frame can only be the end marker of a
+    // request.
     if (frame.header.type == FrameType::kData) return;
     if (frame.header.type != FrameType::kRequest) return;
     if (id % 2 == 0)
-      return Refuse(id, base::Code::kInvalidArgument, "StreamID must be odd for client initiated streams");
+      return Refuse(id, base::Code::kInvalidArgument,
+                    "StreamID must be odd for client initiated streams");
     if (id <= last_stream_id_)
-      return Refuse(id, base::Code::kInvalidArgument, "StreamID cannot be re-used and must increment");
+      return Refuse(id, base::Code::kInvalidArgument,
+                    "StreamID cannot be re-used and must increment");
     last_stream_id_ = id;
     ttrpc::Request request;
     if (!request.ParseFromString(frame.data))
@@ -201,7 +203,8 @@ void Server::HandleRaw(const std::string& service, const std::string& method, Ra
 }
 
 base::Status Server::Serve(base::UniqueFd socket, std::function<void()> on_closed) {
-  auto connection = std::make_shared<ServerConnection>(*this, std::move(socket), std::move(on_closed));
+  auto connection =
+      std::make_shared<ServerConnection>(*this, std::move(socket), std::move(on_closed));
   TRY(connection->Start());
   connections_.emplace(connection.get(), connection);
   return {};

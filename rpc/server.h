@@ -58,8 +58,8 @@ class TypedCall : public Call {
   }
 };
 
-// Serves ttrpc methods on any number of connections; calls run concurrently as far as handlers answer
-// later. Lives on one event loop.
+// Serves ttrpc methods on any number of connections; calls run concurrently as far as handlers
+// answer later. Lives on one event loop.
 class Server {
  public:
   using RawHandler = std::function<void(const std::string& payload, Call call)>;
@@ -75,12 +75,14 @@ class Server {
   template <typename Request, typename Response>
   void Handle(const std::string& service, const std::string& method,
               std::function<void(const Request&, TypedCall<Response>)> handler) {
-    HandleRaw(service, method, [handler = std::move(handler)](const std::string& payload, Call call) {
-      Request request;
-      if (!request.ParseFromString(payload))
-        return call.Fail(base::Error(base::Code::kInvalidArgument, "malformed request message"));
-      handler(request, TypedCall<Response>(call));
-    });
+    HandleRaw(service, method,
+              [handler = std::move(handler)](const std::string& payload, Call call) {
+                Request request;
+                if (!request.ParseFromString(payload))
+                  return call.Fail(
+                      base::Error(base::Code::kInvalidArgument, "malformed request message"));
+                handler(request, TypedCall<Response>(call));
+              });
   }
 
   // Serves one connected socket. `on_closed` is called once when it ends.

@@ -7,8 +7,8 @@
 #include "rpc/monitor.pb.h"
 #include "rpc/server.h"
 #include "rpc/status.h"
-#include "rpc/ttrpc_vectors.h"
 #include "rpc/ttrpc.pb.h"
+#include "rpc/ttrpc_vectors.h"
 
 namespace holt::rpc {
 namespace {
@@ -76,7 +76,8 @@ TEST_F(TtrpcTest, AnswersAndErrorsTravelWithMetadata) {
 TEST_F(TtrpcTest, CallsRunConcurrentlyAndAnswerInAnyOrder) {
   std::vector<TypedCall<WaitResponse>> held;
   server_->Handle<ProcessRequest, WaitResponse>(
-      kService, "Hold", [&](const ProcessRequest&, TypedCall<WaitResponse> call) { held.push_back(call); });
+      kService, "Hold",
+      [&](const ProcessRequest&, TypedCall<WaitResponse> call) { held.push_back(call); });
   std::string order;
   for (char name : {'a', 'b', 'c'}) {
     client_->Call<WaitResponse>(kService, "Hold", ProcessRequest(), {},
@@ -97,7 +98,8 @@ TEST_F(TtrpcTest, DeadlineIsKeptByTheServerAndCancelsTheCall) {
         call.OnCancelled([&] { cancelled = true; });
         held = call;
       });
-  EXPECT_EQ(CallWait("Hold", {.timeout = milliseconds(20)}).error().code(), Code::kDeadlineExceeded);
+  EXPECT_EQ(CallWait("Hold", {.timeout = milliseconds(20)}).error().code(),
+            Code::kDeadlineExceeded);
   RunUntil([&] { return cancelled; });
   held->Reply({});  // too late, and harmless
 }
@@ -110,37 +112,37 @@ TEST_F(TtrpcTest, ClientThatGoesAwayCancelsItsCalls) {
         call.OnCancelled([&] { cancelled = true; });
         held = call;
       });
-  client_->Call<WaitResponse>(kService, "Hold", ProcessRequest(), {}, [](base::Result<WaitResponse>) {});
+  client_->Call<WaitResponse>(kService, "Hold", ProcessRequest(), {},
+                              [](base::Result<WaitResponse>) {});
   RunUntil([&] { return held.has_value(); });
   client_.reset();
   RunUntil([&] { return cancelled && server_->connections() == 0; });
 }
 
 TEST_F(TtrpcTest, ServerThatGoesAwayFailsWaitingCalls) {
-  server_->Handle<ProcessRequest, WaitResponse>(kService, "Hang",
-                                                [&](const ProcessRequest&, TypedCall<WaitResponse> call) {
-                                                  static std::optional<TypedCall<WaitResponse>> keep;
-                                                  keep = call;
-                                                  loop_->Post([this] { server_.reset(); });
-                                                });
+  server_->Handle<ProcessRequest, WaitResponse>(
+      kService, "Hang", [&](const ProcessRequest&, TypedCall<WaitResponse> call) {
+        static std::optional<TypedCall<WaitResponse>> keep;
+        keep = call;
+        loop_->Post([this] { server_.reset(); });
+      });
   EXPECT_EQ(CallWait("Hang").error().code(), Code::kUnavailable);
 }
 
 TEST_F(TtrpcTest, DroppedCallIsAnswered) {
-  server_->Handle<ProcessRequest, WaitResponse>(kService, "Drop",
-                                                [](const ProcessRequest&, TypedCall<WaitResponse>) {});
+  server_->Handle<ProcessRequest, WaitResponse>(
+      kService, "Drop", [](const ProcessRequest&, TypedCall<WaitResponse>) {});
   EXPECT_EQ(CallWait("Drop").error().code(), Code::kUnavailable);
 }
 
 TEST_F(TtrpcTest, LargeMessagesTravelAndOversizeIsRefused) {
-  server_->Handle<KillRequest, WaitResponse>(kService, "Echo",
-                                             [](const KillRequest& request, TypedCall<WaitResponse> call) {
-                                               WaitResponse response;
-                                               response.set_error(request.container_id());
-                                               if (request.signal() == 1)
-                                                 response.set_error(std::string(5 << 20, 'r'));
-                                               call.Reply(response);
-                                             });
+  server_->Handle<KillRequest, WaitResponse>(
+      kService, "Echo", [](const KillRequest& request, TypedCall<WaitResponse> call) {
+        WaitResponse response;
+        response.set_error(request.container_id());
+        if (request.signal() == 1) response.set_error(std::string(5 << 20, 'r'));
+        call.Reply(response);
+      });
   auto call = [&](size_t size, int signal) {
     std::optional<base::Result<WaitResponse>> answer;
     KillRequest request;
@@ -166,7 +168,8 @@ class RawPeerTest : public TtrpcTest {
     ASSERT_TRUE(server_->Serve(std::move(a)).ok());
     raw_ = std::move(b);
     server_->Handle<ProcessRequest, WaitResponse>(
-        kService, "Ok", [](const ProcessRequest&, TypedCall<WaitResponse> call) { call.Reply({}); });
+        kService, "Ok",
+        [](const ProcessRequest&, TypedCall<WaitResponse> call) { call.Reply({}); });
   }
   ttrpc::Response Exchange(const std::string& wire) {
     EXPECT_EQ(write(raw_.get(), wire.data(), wire.size()), static_cast<ssize_t>(wire.size()));
@@ -262,12 +265,15 @@ TEST_F(VectorsTest, ServerAnswersAsGoDoes) {
 }
 
 TEST_F(VectorsTest, ClientAsksAsGoDoes) {
-  EXPECT_EQ(*ExpectCalled("Echo", {}, vectors::kEchoRequest, vectors::kEchoResponse), "\x0a\x05otter");
-  EXPECT_EQ(ExpectCalled("Fail", {}, vectors::kFailRequest, vectors::kFailResponse).error().message(),
-            "container otter does not exist");
+  EXPECT_EQ(*ExpectCalled("Echo", {}, vectors::kEchoRequest, vectors::kEchoResponse),
+            "\x0a\x05otter");
   EXPECT_EQ(
-      ExpectCalled("Absent", {}, vectors::kUnknownRequest, vectors::kUnknownResponse).error().code(),
-      Code::kUnsupported);
+      ExpectCalled("Fail", {}, vectors::kFailRequest, vectors::kFailResponse).error().message(),
+      "container otter does not exist");
+  EXPECT_EQ(ExpectCalled("Absent", {}, vectors::kUnknownRequest, vectors::kUnknownResponse)
+                .error()
+                .code(),
+            Code::kUnsupported);
   EXPECT_TRUE(ExpectCalled("Echo", {.metadata = {{"key", "value"}}}, vectors::kMetadataRequest,
                            vectors::kMetadataResponse)
                   .ok());

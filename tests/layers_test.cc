@@ -31,12 +31,15 @@ const std::map<std::string, std::set<std::string>>& Allowed() {
 
 // Messages that a folder must not know although it may use rpc.
 bool ForbiddenMessage(const std::string& folder, const std::string& include) {
-  if (folder == "vmm") return include.starts_with("rpc/agent") || include.starts_with("rpc/monitor");
-  if (folder == "guest-agent") return include.starts_with("rpc/vmm") || include.starts_with("rpc/monitor");
+  if (folder == "vmm")
+    return include.starts_with("rpc/agent") || include.starts_with("rpc/monitor");
+  if (folder == "guest-agent")
+    return include.starts_with("rpc/vmm") || include.starts_with("rpc/monitor");
   return false;
 }
 
-std::vector<std::string> Violations(const std::string& folder, const std::string& file, std::istream& in) {
+std::vector<std::string> Violations(const std::string& folder, const std::string& file,
+                                    std::istream& in) {
   static const std::regex kInclude(R"re(^\s*#\s*include\s*"([^"]+)")re");
   std::vector<std::string> violations;
   std::string line;
@@ -66,7 +69,8 @@ TEST(LayersTest, NoForbiddenInclude) {
       if (extension != ".cc" && extension != ".h") continue;
       ++files;
       std::ifstream in(entry.path());
-      for (const auto& violation : Violations(folder, entry.path().string(), in)) ADD_FAILURE() << violation;
+      for (const auto& violation : Violations(folder, entry.path().string(), in))
+        ADD_FAILURE() << violation;
     }
   }
   EXPECT_GT(files, 20);
@@ -77,7 +81,8 @@ TEST(LayersTest, TheRulesCatchWhatTheyShould) {
     std::istringstream in(text);
     return Violations(folder, "f", in).size();
   };
-  EXPECT_EQ(check("vmm", "#include \"base/log.h\"\n#include \"rpc/vmm.pb.h\"\n#include <image/x>\n"), 0u);
+  EXPECT_EQ(
+      check("vmm", "#include \"base/log.h\"\n#include \"rpc/vmm.pb.h\"\n#include <image/x>\n"), 0u);
   EXPECT_EQ(check("vmm", "#include \"oci/runtime_spec.h\"\n"), 1u);
   EXPECT_EQ(check("vmm", "#include \"rpc/agent.pb.h\"\n"), 1u);
   EXPECT_EQ(check("base", "  # include \"rpc/client.h\"\n"), 1u);

@@ -31,7 +31,8 @@ bool Parse(int argc, char** argv, Arguments& arguments) {
     if (i + 1 == argc) return false;
     const std::string_view value = argv[i + 1];
     if (name == "--control-fd") {
-      auto [end, error] = std::from_chars(value.data(), value.data() + value.size(), arguments.control_fd);
+      auto [end, error] =
+          std::from_chars(value.data(), value.data() + value.size(), arguments.control_fd);
       if (error != std::errc() || end != value.data() + value.size()) return false;
     } else if (name == "--log-level") {
       arguments.level = log::LevelFromName(value);
@@ -47,7 +48,8 @@ holt::base::Status Run(const Arguments& arguments) {
   TRY_CONTEXT(base::SetCloexec(arguments.control_fd, true), "control descriptor");
   TRY(vmm::DropPrivileges());
   TRY_ASSIGN(auto loop, base::EventLoop::Create());
-  // Leaving by _exit: the machine ends with the process, and nothing outside depends on destructors.
+  // Leaving by _exit: the machine ends with the process, and nothing outside depends on
+  // destructors.
   auto gone = [] { _exit(0); };
   vmm::VmmService service(*loop);
   TRY(service.Serve(base::UniqueFd(arguments.control_fd), gone));

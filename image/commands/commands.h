@@ -7,8 +7,9 @@
 #include "base/result.h"
 #include "image/import.h"
 
-// Bodies of `holt pull, images, inspect, rmi, import, gc`: options already parsed, results to `out`,
-// progress and notes to `err`. An error that comes back is for the caller to print; its text is whole.
+// Bodies of `holt pull, images, inspect, rmi, import, gc`: options already parsed, results to
+// `out`, progress and notes to `err`. An error that comes back is for the caller to print; its text
+// is whole.
 namespace holt::image::commands {
 
 struct Io {
@@ -57,7 +58,8 @@ struct RmiCommand {
 };
 base::Status RunRmi(const RmiCommand& command, const Io& io);
 
-// holt import [--name N] [--select TAG] [--format F] [--env …] [--entrypoint …] [--cmd …] [--workdir …]
+// holt import [--name N] [--select TAG] [--format F] [--env …] [--entrypoint …] [--cmd …]
+// [--workdir …]
 //             [--user …] [--label …] [-q] PATH|-
 struct ImportCommand {
   StoreOptions common;
@@ -72,7 +74,7 @@ base::Status RunImport(const ImportCommand& command, const Io& io);
 struct GcCommand {
   StoreOptions common;
   bool dry_run = false;
-  bool all = false;     // also downloads that could still be resumed
+  bool all = false;  // also downloads that could still be resumed
   bool quiet = false;
 };
 base::Status RunGc(const GcCommand& command, const Io& io);

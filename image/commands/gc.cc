@@ -12,11 +12,16 @@ namespace {
 
 const char* KindText(Garbage::Kind kind) {
   switch (kind) {
-    case Garbage::Kind::kRoot: return "root of container";
-    case Garbage::Kind::kLayer: return "layer";
-    case Garbage::Kind::kBlob: return "blob";
-    case Garbage::Kind::kDownload: return "download";
-    case Garbage::Kind::kTemporary: return "debris";
+    case Garbage::Kind::kRoot:
+      return "root of container";
+    case Garbage::Kind::kLayer:
+      return "layer";
+    case Garbage::Kind::kBlob:
+      return "blob";
+    case Garbage::Kind::kDownload:
+      return "download";
+    case Garbage::Kind::kTemporary:
+      return "debris";
   }
   return "";
 }
@@ -34,8 +39,9 @@ Status RunGc(const GcCommand& command, const Io& io) {
   for (const Garbage& item : garbage) {
     bytes += item.bytes;
     if (command.quiet) continue;
-    fmt::print(io.out, "{} {} {}{}\n", command.dry_run ? "would remove" : "removed", KindText(item.kind),
-               base::log::Sanitize(item.name), item.bytes ? " (" + SizeText(item.bytes) + ")" : "");
+    fmt::print(io.out, "{} {} {}{}\n", command.dry_run ? "would remove" : "removed",
+               KindText(item.kind), base::log::Sanitize(item.name),
+               item.bytes ? " (" + SizeText(item.bytes) + ")" : "");
   }
   if (!command.quiet)
     fmt::print(io.err, "{} {} of images and downloads\n", command.dry_run ? "would free" : "freed",

@@ -78,11 +78,14 @@ void PrintJson(std::FILE* out, const std::vector<Row>& rows) {
 
 Status RunImages(const ImagesCommand& command, const Io& io) {
   if (command.format != "table" && command.format != "json")
-    return MakeError(Code::kInvalidArgument, "--format {}: there is table and json", command.format);
+    return MakeError(Code::kInvalidArgument, "--format {}: there is table and json",
+                     command.format);
   TRY_ASSIGN(auto store, Store::Open(command.common.store));
   TRY_ASSIGN(auto images, store->ListImages());
   TRY_ASSIGN(auto rows, Choose(images, command.name));
-  auto id_of = [&](const Row& row) { return command.no_trunc ? row.image.id : row.image.id.substr(7, 12); };
+  auto id_of = [&](const Row& row) {
+    return command.no_trunc ? row.image.id : row.image.id.substr(7, 12);
+  };
   if (command.quiet) {
     std::string last;
     for (const Row& row : rows) fmt::print(io.out, "{}\n", id_of(row));
@@ -97,7 +100,8 @@ Status RunImages(const ImagesCommand& command, const Io& io) {
   std::vector<std::vector<std::string>> table = {heading};
   for (const Row& row : rows) {
     std::vector<std::string> line = {row.repository, row.tag, id_of(row),
-                                     AgoText(row.image.created, time(nullptr)), SizeText(row.image.size)};
+                                     AgoText(row.image.created, time(nullptr)),
+                                     SizeText(row.image.size)};
     if (command.digests) line.insert(line.begin() + 2, row.image.digest);
     for (std::string& cell : line) cell = base::log::Sanitize(cell);
     table.push_back(std::move(line));

@@ -33,7 +33,8 @@ Status RunImport(const ImportCommand& command, const Io& io) {
   progress.reset();
   for (const StoredImage& image : images) {
     if (image.name.empty() && !command.quiet)
-      fmt::print(io.err, "note: {} has no name; give it one with --name, or use its id\n", image.id.substr(7, 12));
+      fmt::print(io.err, "note: {} has no name; give it one with --name, or use its id\n",
+                 image.id.substr(7, 12));
     fmt::print(io.out, "{}\n", command.quiet || image.name.empty() ? image.id : image.name);
   }
   return {};

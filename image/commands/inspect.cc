@@ -18,13 +18,14 @@ oci::Json Inspect(Store& store, const StoredImage& image, const oci::Json& raw,
     if (other.id != image.id || other.name.empty()) continue;
     auto reference = Reference::Parse(other.name);
     if (!reference) continue;
-    if (!reference->tag.empty())
-      tags.push_back(reference->FamiliarName() + ":" + reference->tag);
+    if (!reference->tag.empty()) tags.push_back(reference->FamiliarName() + ":" + reference->tag);
     std::string digest = reference->FamiliarName() + "@" + other.digest;
-    if (std::find(digests.begin(), digests.end(), digest) == digests.end()) digests.push_back(digest);
+    if (std::find(digests.begin(), digests.end(), digest) == digests.end())
+      digests.push_back(digest);
   }
   oci::Json diff_ids = oci::Json::array();
-  if (raw.contains("rootfs") && raw["rootfs"].is_object()) diff_ids = raw["rootfs"].value("diff_ids", diff_ids);
+  if (raw.contains("rootfs") && raw["rootfs"].is_object())
+    diff_ids = raw["rootfs"].value("diff_ids", diff_ids);
   oci::Json layers = oci::Json::array();
   for (const std::string& layer : image.layers) {
     auto chain_id = Digest::Parse(layer);
@@ -60,9 +61,11 @@ Status RunInspect(const InspectCommand& command, const Io& io) {
   for (const std::string& name : command.images) {
     TRY_ASSIGN(StoredImage image, store->FindImage(name));
     TRY_ASSIGN(Digest id, Digest::Parse(image.id));
-    TRY_ASSIGN_CONTEXT(std::string text, store->ReadBlob(id, oci::kMaxImageConfigBytes), "image " + name);
-    TRY_ASSIGN(oci::Json raw, oci::ParseJsonText(text, "image configuration", oci::kMaxImageConfigBytes,
-                                                 oci::kMaxImageJsonDepth));
+    TRY_ASSIGN_CONTEXT(std::string text, store->ReadBlob(id, oci::kMaxImageConfigBytes),
+                       "image " + name);
+    TRY_ASSIGN(oci::Json raw,
+               oci::ParseJsonText(text, "image configuration", oci::kMaxImageConfigBytes,
+                                  oci::kMaxImageJsonDepth));
     list.push_back(Inspect(*store, image, raw, all));
   }
   fmt::print(io.out, "{}\n", oci::DumpJson(list, 4));

@@ -36,7 +36,8 @@ Result<std::vector<StoredImage>> Victims(const Store& store, const std::string& 
   }
   if (victims.size() > 1 && !force)
     return MakeError(Code::kFailedPrecondition,
-                     "image {} has several names ({}); remove them by name, or all of them with -f", text, names);
+                     "image {} has several names ({}); remove them by name, or all of them with -f",
+                     text, names);
   return victims;
 }
 
@@ -49,10 +50,11 @@ Status CheckUnused(Store& store, const std::string& text, const std::vector<Stor
   TRY_ASSIGN(auto leases, ListLeases(store));
   for (const Lease& lease : leases)
     if (lease.alive && lease.image_id == victims.front().id)
-      return MakeError(Code::kFailedPrecondition,
-                       "image {} is used by the container {}; remove that first (holt rm), or use -f to forget "
-                       "the image's name only",
-                       text, lease.container_id);
+      return MakeError(
+          Code::kFailedPrecondition,
+          "image {} is used by the container {}; remove that first (holt rm), or use -f to forget "
+          "the image's name only",
+          text, lease.container_id);
   return {};
 }
 

@@ -30,7 +30,7 @@ std::string SizeText(uint64_t bytes) {
     unit = next;
     if (value < 999.5) break;
   }
-  return value < 9.995 ? fmt::format("{:.2f}{}", value, unit)
+  return value < 9.995   ? fmt::format("{:.2f}{}", value, unit)
          : value < 99.95 ? fmt::format("{:.1f}{}", value, unit)
                          : fmt::format("{:.0f}{}", value, unit);
 }
@@ -43,8 +43,9 @@ std::string AgoText(const std::string& rfc3339, int64_t now) {
     int64_t seconds;
     const char* name;
   };
-  for (const Unit& unit : {Unit{365 * 86400, "year"}, Unit{30 * 86400, "month"}, Unit{7 * 86400, "week"},
-                           Unit{86400, "day"}, Unit{3600, "hour"}, Unit{60, "minute"}}) {
+  for (const Unit& unit :
+       {Unit{365 * 86400, "year"}, Unit{30 * 86400, "month"}, Unit{7 * 86400, "week"},
+        Unit{86400, "day"}, Unit{3600, "hour"}, Unit{60, "minute"}}) {
     int64_t count = seconds / unit.seconds;
     // Docker's way: one unit is left when the next smaller has said two of it.
     if (count >= 2 || (count == 1 && unit.seconds <= 60))

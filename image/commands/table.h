@@ -7,8 +7,8 @@
 
 namespace holt::image::commands {
 
-// Columns as wide as their widest cell, three blanks between them, as Docker's tables. The first row
-// is the heading.
+// Columns as wide as their widest cell, three blanks between them, as Docker's tables. The first
+// row is the heading.
 void PrintTable(std::FILE* out, const std::vector<std::vector<std::string>>& rows);
 
 // "31.5MB", "812B".

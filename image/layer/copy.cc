@@ -34,10 +34,12 @@ Status CopyRange(int from, int to, off_t start, off_t end) {
       return HOLT_ERRNO("copy");
     // File systems that cannot copy among themselves.
     char buffer[64 << 10];
-    ssize_t got = pread(from, buffer, std::min<size_t>(sizeof buffer, static_cast<size_t>(end - start)), start);
+    ssize_t got = pread(from, buffer,
+                        std::min<size_t>(sizeof buffer, static_cast<size_t>(end - start)), start);
     if (got < 0) return HOLT_ERRNO("copy: read");
     if (got == 0) return {};
-    if (pwrite(to, buffer, static_cast<size_t>(got), start) != got) return HOLT_ERRNO("copy: write");
+    if (pwrite(to, buffer, static_cast<size_t>(got), start) != got)
+      return HOLT_ERRNO("copy: write");
     start += got;
   }
   return {};
@@ -47,7 +49,8 @@ Status CopyXattrs(int from, int to) {
   std::string source = ProcFd(from);
   std::vector<char> names(64 << 10);
   ssize_t length = listxattr(source.c_str(), names.data(), names.size());
-  if (length < 0) return errno == EOPNOTSUPP ? Status() : Status(HOLT_ERRNO("list extended attributes"));
+  if (length < 0)
+    return errno == EOPNOTSUPP ? Status() : Status(HOLT_ERRNO("list extended attributes"));
   for (const char* name = names.data(); name < names.data() + length; name += strlen(name) + 1) {
     auto verdict = JudgeXattr(name);
     if (!verdict || *verdict == XattrVerdict::kDrop) continue;

@@ -8,8 +8,8 @@
 
 namespace holt::image::layer {
 
-// Copies the content of a regular file into an empty one: shares the blocks where the file system can
-// (FICLONE), else copies in the kernel and keeps holes.
+// Copies the content of a regular file into an empty one: shares the blocks where the file system
+// can (FICLONE), else copies in the kernel and keeps holes.
 base::Status CopyContent(int from, int to, uint64_t size);
 
 // Sets owner, mode, extended attributes (those an image may bring) and times of `to` as `from` has

@@ -85,7 +85,8 @@ class LayerCopy {
 
  private:
   static Result<UniqueFd> OpenIn(int root, const std::string& path) {
-    // Both trees are the store's own and nobody else writes them; a symbolic link is still not followed.
+    // Both trees are the store's own and nobody else writes them; a symbolic link is still not
+    // followed.
     UniqueFd at;
     size_t start = 0;
     int current = root;
@@ -121,7 +122,8 @@ class LayerCopy {
   Status CopyEntry(int from, int to, const std::string& name, const std::string& path) {
     struct stat st {};
     struct stat old {};
-    if (fstatat(from, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0) return HOLT_ERRNO("stat {}", name);
+    if (fstatat(from, name.c_str(), &st, AT_SYMLINK_NOFOLLOW) != 0)
+      return HOLT_ERRNO("stat {}", name);
     bool there = fstatat(to, name.c_str(), &old, AT_SYMLINK_NOFOLLOW) == 0;
     bool merge = there && S_ISDIR(st.st_mode) && S_ISDIR(old.st_mode);
     if (there && !merge) TRY(Discard(to, name));
@@ -147,8 +149,10 @@ class LayerCopy {
   static Status CopyNode(int from, int to, const std::string& name, const struct stat& st) {
     if (S_ISREG(st.st_mode)) {
       TRY_ASSIGN(UniqueFd in, base::OpenAt(from, name, O_RDONLY | O_NOFOLLOW | O_NOATIME));
-      TRY_ASSIGN(UniqueFd out, base::OpenAt(to, name, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0600));
-      TRY_CONTEXT(CopyContent(in.get(), out.get(), static_cast<uint64_t>(st.st_size)), ShownName(name));
+      TRY_ASSIGN(UniqueFd out,
+                 base::OpenAt(to, name, O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW, 0600));
+      TRY_CONTEXT(CopyContent(in.get(), out.get(), static_cast<uint64_t>(st.st_size)),
+                  ShownName(name));
       return CopyMetadata(in.get(), out.get(), st);
     }
     if (S_ISLNK(st.st_mode)) {

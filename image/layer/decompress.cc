@@ -69,11 +69,16 @@ Result<std::span<const std::byte>> Decompressor::Next() {
 std::string Decompressor::filter() const {
   int code = archive_filter_count(handle_) > 0 ? archive_filter_code(handle_, 0) : 0;
   switch (code) {
-    case ARCHIVE_FILTER_GZIP: return "gzip";
-    case ARCHIVE_FILTER_ZSTD: return "zstd";
-    case ARCHIVE_FILTER_XZ: return "xz";
-    case ARCHIVE_FILTER_BZIP2: return "bzip2";
-    default: return "none";
+    case ARCHIVE_FILTER_GZIP:
+      return "gzip";
+    case ARCHIVE_FILTER_ZSTD:
+      return "zstd";
+    case ARCHIVE_FILTER_XZ:
+      return "xz";
+    case ARCHIVE_FILTER_BZIP2:
+      return "bzip2";
+    default:
+      return "none";
   }
 }
 

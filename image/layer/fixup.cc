@@ -45,7 +45,8 @@ bool HasWhiteout(int layer, const std::string& path, const struct stat* st, Driv
 }
 
 // What one layer has to say about `path`: the entry, a reason to look no further, or nothing.
-Found LookInLayer(int layer, const std::string& path, Driver driver, UniqueFd& out, struct stat& st) {
+Found LookInLayer(int layer, const std::string& path, Driver driver, UniqueFd& out,
+                  struct stat& st) {
   bool opaque_above = false;
   size_t end = 0;
   while (true) {
@@ -81,9 +82,12 @@ class Lower {
     for (const UniqueFd& layer : layers_) {
       UniqueFd fd;
       switch (LookInLayer(layer.get(), path, driver_, fd, st)) {
-        case Found::kHere: return fd;
-        case Found::kNowhere: return std::nullopt;
-        case Found::kLower: break;
+        case Found::kHere:
+          return fd;
+        case Found::kNowhere:
+          return std::nullopt;
+        case Found::kLower:
+          break;
       }
     }
     return std::nullopt;
@@ -100,16 +104,18 @@ Status AdoptDirectory(int root, const std::string& path, const Lower& lower) {
   auto below = lower.Find(path, st);
   if (!below) return {};
   if (S_ISLNK(st.st_mode))
-    return MakeError(Code::kUnsupported,
-                     "the layer has entries under \"{0}\", which is a symbolic link in a layer below, and "
-                     "none for \"{0}\" itself; build the layer again with a tool that resolves the link",
-                     ShownName(path));
+    return MakeError(
+        Code::kUnsupported,
+        "the layer has entries under \"{0}\", which is a symbolic link in a layer below, and "
+        "none for \"{0}\" itself; build the layer again with a tool that resolves the link",
+        ShownName(path));
   if (!S_ISDIR(st.st_mode)) return {};
   TRY_ASSIGN(UniqueFd mine, base::OpenAt2(root, path, O_PATH | O_DIRECTORY, kStayInside));
   return CopyMetadata(below->get(), mine.get(), st);
 }
 
-Status CopyLinked(int root, const std::string& path, const std::string& target, const Lower& lower) {
+Status CopyLinked(int root, const std::string& path, const std::string& target,
+                  const Lower& lower) {
   struct stat st {};
   auto below = lower.Find(target, st);
   if (!below || !S_ISREG(st.st_mode))
@@ -124,7 +130,8 @@ Status CopyLinked(int root, const std::string& path, const std::string& target, 
                      O_CREAT | O_EXCL | O_WRONLY | O_NOFOLLOW | O_CLOEXEC, 0600));
   if (!to && errno == EEXIST) return {};  // a later entry of the layer took the name
   if (!to) return HOLT_ERRNO("create \"{}\"", ShownName(path));
-  TRY_CONTEXT(CopyContent(from.get(), to.get(), static_cast<uint64_t>(st.st_size)), ShownName(path));
+  TRY_CONTEXT(CopyContent(from.get(), to.get(), static_cast<uint64_t>(st.st_size)),
+              ShownName(path));
   return CopyMetadata(from.get(), to.get(), st);
 }
 
@@ -143,10 +150,11 @@ Status HideRoot(const std::string& root, const std::vector<std::string>& lower, 
 
 }  // namespace
 
-Status Fixup(const std::string& root, const std::vector<std::string>& lower, const Leftovers& leftovers,
-             Driver driver) {
+Status Fixup(const std::string& root, const std::vector<std::string>& lower,
+             const Leftovers& leftovers, Driver driver) {
   if (leftovers.empty()) return {};
-  TRY_ASSIGN(Lower below, Lower::Open(leftovers.opaque_root ? std::vector<std::string>() : lower, driver));
+  TRY_ASSIGN(Lower below,
+             Lower::Open(leftovers.opaque_root ? std::vector<std::string>() : lower, driver));
   TRY_ASSIGN(UniqueFd fd, base::Open(root, O_PATH | O_DIRECTORY));
   for (const auto& [path, target] : leftovers.missing_links)
     TRY(CopyLinked(fd.get(), path, target, below));

@@ -42,7 +42,8 @@ class TarReader {
 
   // The next entry; false at the end. Counts entries against the limits.
   base::Result<bool> Next(TarEntry& entry);
-  // The next piece of the current file's content and where it belongs: holes are left out. Empty: end.
+  // The next piece of the current file's content and where it belongs: holes are left out. Empty:
+  // end.
   base::Result<std::span<const std::byte>> Data(uint64_t& offset);
 
   uint64_t entries() const { return entries_; }
@@ -61,8 +62,8 @@ class TarReader {
   std::unique_ptr<base::Error> source_error_;
 };
 
-// While it lives this thread takes names for UTF-8: libarchive converts pax names by the locale, and
-// in the locale "C" loses what is not ASCII.
+// While it lives this thread takes names for UTF-8: libarchive converts pax names by the locale,
+// and in the locale "C" loses what is not ASCII.
 class Utf8Locale {
  public:
   Utf8Locale();

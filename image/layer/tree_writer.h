@@ -24,9 +24,9 @@ struct Metadata {
   std::vector<std::pair<std::string, std::string>> xattrs;
 };
 
-// Writes the entries of one layer under its root directory. Every path is resolved by openat2 beneath
-// the root and without following any symbolic link, so no archive can reach outside, whatever its
-// entries do to each other. Paths are normalized ("a/b"); the root itself is "".
+// Writes the entries of one layer under its root directory. Every path is resolved by openat2
+// beneath the root and without following any symbolic link, so no archive can reach outside,
+// whatever its entries do to each other. Paths are normalized ("a/b"); the root itself is "".
 class TreeWriter {
  public:
   static base::Result<TreeWriter> Open(const std::string& root, Driver driver);
@@ -35,7 +35,8 @@ class TreeWriter {
   // Creates the file and hands out its descriptor; Finish with the same metadata sets the rest.
   base::Result<base::UniqueFd> CreateFile(const std::string& path);
   base::Status FinishFile(int fd, const std::string& path, const Metadata& metadata);
-  base::Status Symlink(const std::string& path, const std::string& target, const Metadata& metadata);
+  base::Status Symlink(const std::string& path, const std::string& target,
+                       const Metadata& metadata);
   // Device, fifo: `type` is S_IFCHR, S_IFBLK or S_IFIFO.
   base::Status Node(const std::string& path, mode_t type, dev_t device, const Metadata& metadata);
   // A target this layer does not have is noted for Fixup: a lower layer may have it.
@@ -63,7 +64,8 @@ class TreeWriter {
   base::Result<base::UniqueFd> OpenDirectory(const std::string& path);
   base::Status MakeMissing(const std::string& path);
   // Makes room for a new entry: removes what is there. Sets `was_whiteout` if that was a whiteout.
-  base::Status Clear(int parent, const std::string& name, const std::string& path, bool* was_whiteout);
+  base::Status Clear(int parent, const std::string& name, const std::string& path,
+                     bool* was_whiteout);
   bool IsWhiteout(int parent, const std::string& name) const;
   base::Status MarkOpaque(int directory, const std::string& path);
   base::Status Apply(int parent, const std::string& name, const std::string& path,
@@ -79,8 +81,8 @@ class TreeWriter {
   bool implicit_root_ = true;
 };
 
-// May an image bring this extended attribute? kDrop: not holt's to keep. An error for what would take
-// over overlayfs.
+// May an image bring this extended attribute? kDrop: not holt's to keep. An error for what would
+// take over overlayfs.
 enum class XattrVerdict { kKeep, kDrop };
 base::Result<XattrVerdict> JudgeXattr(std::string_view name);
 

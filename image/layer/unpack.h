@@ -27,10 +27,10 @@ struct Leftovers {
 };
 
 struct UnpackResult {
-  Digest blob;      // of the bytes as they came
-  Digest diff_id;   // of the bytes decompressed
+  Digest blob;     // of the bytes as they came
+  Digest diff_id;  // of the bytes decompressed
   uint64_t blob_size = 0;
-  uint64_t size = 0;     // of file content
+  uint64_t size = 0;  // of file content
   uint64_t entries = 0;
   Leftovers leftovers;
 };
@@ -52,7 +52,8 @@ base::Result<UnpackResult> UnpackLayer(ByteSource& source, const std::string& ro
 
 // Completes the layer at `root` from the layers below it (`lower`: their roots, top first):
 // directories no entry described take owner, mode and times from below, as a union mount would have
-// had it; hard links to a lower layer's file become copies of it; an opaque root hides all of below.
+// had it; hard links to a lower layer's file become copies of it; an opaque root hides all of
+// below.
 base::Status Fixup(const std::string& root, const std::vector<std::string>& lower,
                    const Leftovers& leftovers, Driver driver);
 

@@ -115,8 +115,9 @@ base::Result<int> RunForeground(const RunFlags& flags, const Registry& registry,
   timeline.End("start the container");
   if (!started) {
     if (session->interrupted_by() != 0) return 128 + session->interrupted_by();
-    ReportError(started.error().message());
-    return StatusOfStartError(started.error());
+    base::Error error = launched.monitor.Explain(started.error(), launched.paths);
+    ReportError(error.message());
+    return StatusOfStartError(error);
   }
   TRY_ASSIGN(Session::Outcome outcome, session->Run());
   detached = outcome.detached;
@@ -125,14 +126,15 @@ base::Result<int> RunForeground(const RunFlags& flags, const Registry& registry,
   return ReportOutcome(registry, request.container_id(), outcome);
 }
 
-base::Result<int> RunDetached(const RunFlags& flags, const Launched& launched) {
+base::Result<int> RunDetached(const RunFlags& flags, Launched& launched) {
   TRY_ASSIGN(auto client, rpc::BlockingClient::Connect(launched.paths.MonitorSocket()));
   monitor::v1::ContainerRequest request;
   request.set_container_id(flags.container.options.id);
   auto started = client->Call<monitor::v1::Empty>(kMonitorService, "Start", request);
   if (!started) {
-    ReportError(started.error().message());
-    return StatusOfStartError(started.error());
+    base::Error error = launched.monitor.Explain(started.error(), launched.paths);
+    ReportError(error.message());
+    return StatusOfStartError(error);
   }
   TRY_CONTEXT(base::WriteFd(1, flags.container.options.id + "\n"), "standard output");
   return 0;
@@ -196,6 +198,7 @@ base::Result<int> Run(RunFlags& flags, const Global& global) {
   if (flags.detach) return RunDetached(flags, launched);
   bool detached = false;
   auto status = RunForeground(flags, global.registry(), launched, timeline, detached);
+  if (!status) status = launched.monitor.Explain(status.error(), launched.paths);
   // Of a container that was never started nothing stays.
   launched.monitor.life.Reset();
   if (detached) return status;

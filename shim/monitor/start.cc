@@ -70,6 +70,15 @@ base::Status StartedMonitor::WaitForEnd(std::chrono::milliseconds deadline) {
   return {};
 }
 
+base::Error StartedMonitor::Explain(base::Error failure, const SandboxPaths& paths) {
+  // Its sockets may close a little before it counts as dead.
+  pollfd ended{pidfd.get(), POLLIN, 0};
+  if (poll(&ended, 1, 200) != 1) return failure;
+  siginfo_t info{};
+  if (waitid(P_PID, static_cast<id_t>(pid), &info, WEXITED | WNOWAIT) != 0) return failure;
+  return info.si_code == CLD_EXITED ? std::move(failure) : Died(pid, paths);
+}
+
 base::Result<StartedMonitor> StartMonitor(NewSandbox sandbox, const Request& request) {
   const std::string root = sandbox.root();
   const std::string id = sandbox.id();

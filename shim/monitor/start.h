@@ -29,6 +29,8 @@ struct StartedMonitor {
 
   // Until the monitor has ended, and with it everything of a sandbox with auto_remove; reaps it.
   base::Status WaitForEnd(std::chrono::milliseconds deadline);
+  // For a call to it that failed: that it was killed, if it was; otherwise `failure` as it is.
+  base::Error Explain(base::Error failure, const SandboxPaths& paths);
 };
 
 // Starts `request.libexec`/holt-monitor, hands the lock over and waits until the container is

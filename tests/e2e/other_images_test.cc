@@ -99,7 +99,8 @@ stat -c %s a b
 md5sum a b | cut -d " " -f 1 | uniq | wc -l
 cmp a b && echo same
 )";
-  run = Run({"--rm", "-i", "-u", "0", "--entrypoint", "sh", "layers"}, {.input = copy, .deadline = 900s});
+  run = Run({"--rm", "-i", "-u", "0", "--entrypoint", "sh", "layers"},
+            {.input = copy, .deadline = 900s});
   EXPECT_EQ(run.out, "1073741824\n1073741824\n1\nsame\n") << run.err;
 }
 

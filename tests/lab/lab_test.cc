@@ -1,5 +1,5 @@
-// The lab's own promise: where HOLT_TEST_ACCEL is kvm, /dev/kvm runs guest code at once, and the trees are where they
-// are outside.
+// The lab's own promise: where HOLT_TEST_ACCEL is kvm, /dev/kvm runs guest code at once, and the
+// trees are where they are outside.
 
 #include <fcntl.h>
 #include <gtest/gtest.h>

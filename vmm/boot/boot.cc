@@ -59,8 +59,8 @@ Status WriteGdt(const GuestMemory& memory, bool long_mode) {
       0,
       0,
       long_mode ? 0x00af9b000000ffffull : 0x00cf9b000000ffffull,  // kCodeSelector
-      0x00cf93000000ffff,                                   // kDataSelector
-      0x008f8b000000ffff,                                   // kTaskSelector
+      0x00cf93000000ffff,                                         // kDataSelector
+      0x008f8b000000ffff,                                         // kTaskSelector
   };
   return memory.Write(GuestAddr(kGdtAddress), entries);
 }

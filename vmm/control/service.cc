@@ -44,14 +44,16 @@ void FinishEmpty(const rpc::TypedCall<v1::Empty>& call, const Status& status) {
 
 VmmService::VmmService(base::EventLoop& loop) : loop_(loop), server_(loop) {
   server_.Handle<v1::CreateRequest, v1::CreateResponse>(
-      kService, "Create", [this](const v1::CreateRequest& request, rpc::TypedCall<v1::CreateResponse> call) {
+      kService, "Create",
+      [this](const v1::CreateRequest& request, rpc::TypedCall<v1::CreateResponse> call) {
         if (Status status = Create(request.vm()); !status) return call.Fail(status.error());
         call.Reply(v1::CreateResponse());
       });
-  server_.Handle<v1::Empty, v1::Exit>(kService, "Wait", [this](const v1::Empty&, rpc::TypedCall<v1::Exit> call) {
-    if (exit_) return call.Reply(*exit_);
-    waiting_.push_back(call);
-  });
+  server_.Handle<v1::Empty, v1::Exit>(kService, "Wait",
+                                      [this](const v1::Empty&, rpc::TypedCall<v1::Exit> call) {
+                                        if (exit_) return call.Reply(*exit_);
+                                        waiting_.push_back(call);
+                                      });
   server_.Handle<v1::Empty, v1::StatsResponse>(
       kService, "Stats", [this](const v1::Empty&, rpc::TypedCall<v1::StatsResponse> call) {
         auto machine = GetMachine();
@@ -65,12 +67,12 @@ VmmService::VmmService(base::EventLoop& loop) : loop_(loop), server_(loop) {
         call.Reply(response);
       });
   auto handle = [this](const char* method, auto action) {
-    server_.Handle<v1::Empty, v1::Empty>(kService, method,
-                                         [this, action](const v1::Empty&, rpc::TypedCall<v1::Empty> call) {
-                                           auto machine = GetMachine();
-                                           if (!machine) return call.Fail(machine.error());
-                                           FinishEmpty(call, action(**machine));
-                                         });
+    server_.Handle<v1::Empty, v1::Empty>(
+        kService, method, [this, action](const v1::Empty&, rpc::TypedCall<v1::Empty> call) {
+          auto machine = GetMachine();
+          if (!machine) return call.Fail(machine.error());
+          FinishEmpty(call, action(**machine));
+        });
   };
   handle("Start", [](Machine& machine) { return machine.Start(); });
   handle("Pause", [](Machine& machine) { return machine.Pause(); });

@@ -22,8 +22,11 @@ class FdTaker {
   // 0 is "not given": an invalid UniqueFd.
   Result<UniqueFd> Optional(int number, std::string_view name) {
     if (number == 0) return UniqueFd();
-    if (number <= 2) return MakeError(Code::kInvalidArgument, "{}: {} is not a descriptor to give away", name, number);
-    if (fcntl(number, F_GETFD) < 0) return MakeError(Code::kInvalidArgument, "{}: descriptor {} is not open", name, number);
+    if (number <= 2)
+      return MakeError(Code::kInvalidArgument, "{}: {} is not a descriptor to give away", name,
+                       number);
+    if (fcntl(number, F_GETFD) < 0)
+      return MakeError(Code::kInvalidArgument, "{}: descriptor {} is not open", name, number);
     if (!taken_.insert(number).second)
       return MakeError(Code::kInvalidArgument, "{}: descriptor {} is named twice", name, number);
     UniqueFd fd(number);
@@ -44,9 +47,11 @@ class FdTaker {
 Result<MachineSpec> TakeMachineSpec(const v1::VmSpec& spec) {
   constexpr uint64_t kMiB = 1 << 20;
   if (spec.vcpus() == 0 || spec.vcpus() > kMaxVcpus)
-    return MakeError(Code::kInvalidArgument, "{} vCPUs (1 to {} are possible)", spec.vcpus(), kMaxVcpus);
+    return MakeError(Code::kInvalidArgument, "{} vCPUs (1 to {} are possible)", spec.vcpus(),
+                     kMaxVcpus);
   if (spec.memory_bytes() < kMinMemoryBytes)
-    return MakeError(Code::kInvalidArgument, "{} MiB of memory are too little for a guest (at least {} MiB)",
+    return MakeError(Code::kInvalidArgument,
+                     "{} MiB of memory are too little for a guest (at least {} MiB)",
                      spec.memory_bytes() / kMiB, kMinMemoryBytes / kMiB);
   if (spec.memory_bytes() > kMaxMemoryBytes || spec.memory_bytes() % kMiB != 0)
     return MakeError(Code::kInvalidArgument, "memory of {} bytes (a number of MiB, up to {} GiB)",
@@ -68,7 +73,8 @@ Result<MachineSpec> TakeMachineSpec(const v1::VmSpec& spec) {
     machine.vsock = std::move(vsock);
   }
   for (const v1::Share& from : spec.shares()) {
-    if (!IsShareTag(from.tag())) return MakeError(Code::kInvalidArgument, "share tag \"{}\"", from.tag());
+    if (!IsShareTag(from.tag()))
+      return MakeError(Code::kInvalidArgument, "share tag \"{}\"", from.tag());
     MachineSpec::ShareSpec share;
     share.tag = from.tag();
     TRY_ASSIGN(share.vhost_user, fds.Optional(from.vhost_user_fd(), "share.vhost_user_fd"));
@@ -81,7 +87,8 @@ Result<MachineSpec> TakeMachineSpec(const v1::VmSpec& spec) {
   } else if (spec.accel() == v1::ACCEL_SOFTWARE) {
     const v1::Software& from = spec.software();
     TRY_ASSIGN(machine.software.qmp, fds.Required(from.qmp_fd(), "software.qmp_fd"));
-    TRY_ASSIGN(machine.software.console_source, fds.Required(from.console_source_fd(), "software.console_source_fd"));
+    TRY_ASSIGN(machine.software.console_source,
+               fds.Required(from.console_source_fd(), "software.console_source_fd"));
     TRY_ASSIGN(machine.software.vsock_vhost_user,
                fds.Optional(from.vsock_vhost_user_fd(), "software.vsock_vhost_user_fd"));
   } else {

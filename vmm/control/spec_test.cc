@@ -39,13 +39,18 @@ TEST(SpecTest, ErrorsNameTheField) {
   };
   EXPECT_THAT(message([](auto& s) { s.set_vcpus(0); }), HasSubstr("0 vCPUs"));
   EXPECT_THAT(message([](auto& s) { s.set_vcpus(33); }), HasSubstr("33 vCPUs"));
-  EXPECT_THAT(message([](auto& s) { s.set_memory_bytes(8 << 20); }), HasSubstr("8 MiB of memory are too little"));
-  EXPECT_THAT(message([](auto& s) { s.set_memory_bytes((256 << 20) + 1); }), HasSubstr("memory of"));
+  EXPECT_THAT(message([](auto& s) { s.set_memory_bytes(8 << 20); }),
+              HasSubstr("8 MiB of memory are too little"));
+  EXPECT_THAT(message([](auto& s) { s.set_memory_bytes((256 << 20) + 1); }),
+              HasSubstr("memory of"));
   EXPECT_THAT(message([](auto& s) { s.clear_accel(); }), HasSubstr("accel"));
-  EXPECT_THAT(message([](auto& s) { s.mutable_software()->set_qmp_fd(1); }), HasSubstr("software.qmp_fd"));
-  EXPECT_THAT(message([](auto& s) { s.mutable_software()->set_qmp_fd(999); }), HasSubstr("descriptor 999 is not open"));
-  EXPECT_THAT(message([](auto& s) { s.mutable_software()->set_console_source_fd(s.software().qmp_fd()); }),
-              HasSubstr("named twice"));
+  EXPECT_THAT(message([](auto& s) { s.mutable_software()->set_qmp_fd(1); }),
+              HasSubstr("software.qmp_fd"));
+  EXPECT_THAT(message([](auto& s) { s.mutable_software()->set_qmp_fd(999); }),
+              HasSubstr("descriptor 999 is not open"));
+  EXPECT_THAT(
+      message([](auto& s) { s.mutable_software()->set_console_source_fd(s.software().qmp_fd()); }),
+      HasSubstr("named twice"));
   EXPECT_THAT(message([](auto& s) { s.add_shares()->set_tag("a,b=c"); }), HasSubstr("share tag"));
 }
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <poll.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -52,9 +53,12 @@ base::Result<ProbeResult> RunBounded(ProbeResult (*guest)(int device), int devic
   UniqueFd read_end(ends[0]);
   UniqueFd write_end(ends[1]);
   const auto end = Clock::now() + deadline;
+  const pid_t parent = getpid();
   const pid_t pid = fork();
   if (pid < 0) return HOLT_ERRNO("fork");
   if (pid == 0) {
+    // A guest that hangs must not outlive a command that was killed.
+    if (prctl(PR_SET_PDEATHSIG, SIGKILL) != 0 || getppid() != parent) _exit(1);
     const ProbeResult result = guest(device);
     ssize_t ignored = write(write_end.get(), &result, sizeof result);
     (void)ignored;

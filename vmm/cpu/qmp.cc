@@ -19,10 +19,12 @@ std::string StringAt(const nlohmann::json& object, const char* key) {
 
 }  // namespace
 
-base::Result<std::unique_ptr<Qmp>> Qmp::Create(base::EventLoop& loop, base::UniqueFd socket, Handlers handlers) {
+base::Result<std::unique_ptr<Qmp>> Qmp::Create(base::EventLoop& loop, base::UniqueFd socket,
+                                               Handlers handlers) {
   std::unique_ptr<Qmp> qmp(new Qmp(loop, std::move(socket), std::move(handlers)));
   Qmp* raw = qmp.get();
-  TRY_CONTEXT(loop.AddFd(raw->socket_.get(), EPOLLIN, [raw](uint32_t) { raw->OnReadable(); }), "QMP");
+  TRY_CONTEXT(loop.AddFd(raw->socket_.get(), EPOLLIN, [raw](uint32_t) { raw->OnReadable(); }),
+              "QMP");
   return qmp;
 }
 
@@ -45,7 +47,8 @@ void Qmp::OnReadable() {
   if (n == 0) return Close("QEMU closed its QMP connection");
   input_.append(bytes.data(), static_cast<size_t>(n));
   size_t start = 0;
-  for (size_t end; socket_ && (end = input_.find('\n', start)) != std::string::npos; start = end + 1)
+  for (size_t end; socket_ && (end = input_.find('\n', start)) != std::string::npos;
+       start = end + 1)
     OnLine(input_.substr(start, end - start));
   input_.erase(0, start);
   if (input_.size() > kMaxLineBytes) Close("QEMU sent an endless QMP line");
@@ -58,12 +61,14 @@ void Qmp::OnLine(const std::string& line) {
     if (!message.contains("QMP")) return Close("QEMU did not greet with QMP");
     greeted_ = true;
     Send("qmp_capabilities");
-    for (size_t start = 0, end; (end = waiting_.find('\n', start)) != std::string::npos; start = end + 1)
+    for (size_t start = 0, end; (end = waiting_.find('\n', start)) != std::string::npos;
+         start = end + 1)
       Send(waiting_.substr(start, end - start));
     waiting_.clear();
     return;
   }
-  if (message.contains("error")) return handlers_.on_error(StringAt(message, "id"), StringAt(message["error"], "desc"));
+  if (message.contains("error"))
+    return handlers_.on_error(StringAt(message, "id"), StringAt(message["error"], "desc"));
   if (StringAt(message, "event") == "SHUTDOWN" && message.contains("data"))
     handlers_.on_shutdown(StringAt(message["data"], "reason"));
 }
@@ -76,8 +81,10 @@ void Qmp::Execute(const std::string& command) {
 void Qmp::Send(const std::string& command) {
   if (!socket_) return;
   const std::string line = nlohmann::json{{"execute", command}, {"id", command}}.dump() + "\n";
-  // A few short lines in the life of a connection: they fit in the socket's buffer or QEMU is stuck.
-  if (send(socket_.get(), line.data(), line.size(), MSG_NOSIGNAL | MSG_DONTWAIT) != static_cast<ssize_t>(line.size()))
+  // A few short lines in the life of a connection: they fit in the socket's buffer or QEMU is
+  // stuck.
+  if (send(socket_.get(), line.data(), line.size(), MSG_NOSIGNAL | MSG_DONTWAIT) !=
+      static_cast<ssize_t>(line.size()))
     Close(base::ErrnoError(errno, "QMP").message());
 }
 

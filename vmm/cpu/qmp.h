@@ -10,8 +10,8 @@
 
 namespace holt::vmm {
 
-// A client of QEMU's machine protocol (docs/interop/qmp-spec.rst): JSON objects, a line each. Only what
-// a machine of ours needs: commands without arguments, and the SHUTDOWN event.
+// A client of QEMU's machine protocol (docs/interop/qmp-spec.rst): JSON objects, a line each. Only
+// what a machine of ours needs: commands without arguments, and the SHUTDOWN event.
 class Qmp {
  public:
   struct Handlers {
@@ -24,7 +24,8 @@ class Qmp {
   };
 
   // Takes a connected stream socket.
-  static base::Result<std::unique_ptr<Qmp>> Create(base::EventLoop& loop, base::UniqueFd socket, Handlers handlers);
+  static base::Result<std::unique_ptr<Qmp>> Create(base::EventLoop& loop, base::UniqueFd socket,
+                                                   Handlers handlers);
   ~Qmp();
   Qmp(const Qmp&) = delete;
   Qmp& operator=(const Qmp&) = delete;

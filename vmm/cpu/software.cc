@@ -12,59 +12,65 @@ namespace {
 constexpr uint64_t kMiB = 1 << 20;
 
 bool IsTagCharacter(char c) {
-  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' || c == '_' ||
-         c == '-';
+  return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
+         c == '_' || c == '-';
 }
 
 }  // namespace
 
 bool IsShareTag(const std::string& tag) {
-  return !tag.empty() && tag.size() <= kMaxShareTag && std::all_of(tag.begin(), tag.end(), IsTagCharacter);
+  return !tag.empty() && tag.size() <= kMaxShareTag &&
+         std::all_of(tag.begin(), tag.end(), IsTagCharacter);
 }
 
 base::Result<std::vector<std::string>> SoftwareArgv(const SoftwareSpec& spec) {
   if (spec.qemu.empty()) return MakeError(Code::kInvalidArgument, "no path of QEMU");
   if (spec.vcpus == 0 || spec.vcpus > kMaxSoftwareVcpus)
-    return MakeError(Code::kInvalidArgument, "{} vCPUs, 1 to {} are possible", spec.vcpus, kMaxSoftwareVcpus);
+    return MakeError(Code::kInvalidArgument, "{} vCPUs, 1 to {} are possible", spec.vcpus,
+                     kMaxSoftwareVcpus);
   if (spec.memory_bytes < kMiB || spec.memory_bytes % kMiB != 0)
-    return MakeError(Code::kInvalidArgument, "memory of {} bytes is not a number of MiB", spec.memory_bytes);
+    return MakeError(Code::kInvalidArgument, "memory of {} bytes is not a number of MiB",
+                     spec.memory_bytes);
   if (spec.kernel_fd < 0 || spec.console_fd < 0 || spec.qmp_fd < 0)
     return MakeError(Code::kInvalidArgument, "kernel, console and QMP descriptors are needed");
 
-  std::vector<std::string> argv = {spec.qemu,
+  std::vector<std::string> argv = {
+      spec.qemu,
       // Nothing but what is named here; no configuration file, no default device.
-      "-nodefaults", "-no-user-config", "-display", "none",
-      "-sandbox", "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
-      // acpi: its registers are how the guest says power-off and reset apart. rtc: without it the kernel
-      // waits a second for one.
-      "-M", "microvm,acpi=on,pit=on,pic=on,rtc=on,isa-serial=off,pcie=off,usb=off,x-option-roms=off,"
-            "memory-backend=mem",
+      "-nodefaults", "-no-user-config", "-display", "none", "-sandbox",
+      "on,obsolete=deny,elevateprivileges=deny,spawn=deny,resourcecontrol=deny",
+      // acpi: its registers are how the guest says power-off and reset apart. rtc: without it the
+      // kernel waits a second for one.
+      "-M",
+      "microvm,acpi=on,pit=on,pic=on,rtc=on,isa-serial=off,pcie=off,usb=off,x-option-roms=off,"
+      "memory-backend=mem",
       "-accel", spec.vcpus > 1 ? "tcg,thread=multi,tb-size=128" : "tcg,thread=single,tb-size=128",
-      "-cpu", "max,-la57",
-      "-smp", fmt::format("{}", spec.vcpus),
-      "-m", fmt::format("{}M", spec.memory_bytes / kMiB),
+      "-cpu", "max,-la57", "-smp", fmt::format("{}", spec.vcpus), "-m",
+      fmt::format("{}M", spec.memory_bytes / kMiB),
       // One shared file: the vhost-user back ends map it.
-      "-object", fmt::format("memory-backend-memfd,id=mem,size={}M,share=on", spec.memory_bytes / kMiB),
-      "-global", "virtio-mmio.force-legacy=false",
-      "-kernel", fmt::format("/proc/self/fd/{}", spec.kernel_fd),
-      "-append", spec.cmdline,
+      "-object",
+      fmt::format("memory-backend-memfd,id=mem,size={}M,share=on", spec.memory_bytes / kMiB),
+      "-global", "virtio-mmio.force-legacy=false", "-kernel",
+      fmt::format("/proc/self/fd/{}", spec.kernel_fd), "-append", spec.cmdline,
       // A reset ends the machine, and QMP says that it was one.
-      "-no-reboot", "-S",
-      "-chardev", fmt::format("socket,id=qmp,fd={}", spec.qmp_fd), "-mon", "chardev=qmp,mode=control",
-      "-chardev", fmt::format("socket,id=console,fd={}", spec.console_fd),
-      "-device", "virtio-serial-device,max_ports=1", "-device", "virtconsole,chardev=console",
-      "-device", "virtio-rng-device"};
+      "-no-reboot", "-S", "-chardev", fmt::format("socket,id=qmp,fd={}", spec.qmp_fd), "-mon",
+      "chardev=qmp,mode=control", "-chardev",
+      fmt::format("socket,id=console,fd={}", spec.console_fd), "-device",
+      "virtio-serial-device,max_ports=1", "-device", "virtconsole,chardev=console", "-device",
+      "virtio-rng-device"};
   auto add = [&](std::initializer_list<std::string> more) { argv.insert(argv.end(), more); };
   if (spec.initramfs_fd >= 0) add({"-initrd", fmt::format("/proc/self/fd/{}", spec.initramfs_fd)});
   if (spec.vsock_fd >= 0)
-    add({"-chardev", fmt::format("socket,id=vsock,fd={}", spec.vsock_fd),
-         "-device", "vhost-user-vsock-device,chardev=vsock"});
+    add({"-chardev", fmt::format("socket,id=vsock,fd={}", spec.vsock_fd), "-device",
+         "vhost-user-vsock-device,chardev=vsock"});
   for (size_t i = 0; i < spec.shares.size(); ++i) {
     const SoftwareSpec::Share& share = spec.shares[i];
-    if (!IsShareTag(share.tag)) return MakeError(Code::kInvalidArgument, "share tag \"{}\"", share.tag);
-    if (share.fd < 0) return MakeError(Code::kInvalidArgument, "share {} has no descriptor", share.tag);
-    add({"-chardev", fmt::format("socket,id=fs{},fd={}", i, share.fd),
-         "-device", fmt::format("vhost-user-fs-device,chardev=fs{},tag={},queue-size=1024", i, share.tag)});
+    if (!IsShareTag(share.tag))
+      return MakeError(Code::kInvalidArgument, "share tag \"{}\"", share.tag);
+    if (share.fd < 0)
+      return MakeError(Code::kInvalidArgument, "share {} has no descriptor", share.tag);
+    add({"-chardev", fmt::format("socket,id=fs{},fd={}", i, share.fd), "-device",
+         fmt::format("vhost-user-fs-device,chardev=fs{},tag={},queue-size=1024", i, share.tag)});
   }
   return argv;
 }

@@ -6,8 +6,8 @@
 
 #include "base/result.h"
 
-// The CPU back end `software`: QEMU's TCG as processor and bus. Devices with a host side (fs, vsock)
-// are ours, over vhost-user.
+// The CPU back end `software`: QEMU's TCG as processor and bus. Devices with a host side (fs,
+// vsock) are ours, over vhost-user.
 namespace holt::vmm {
 
 // What QEMU is started with. The numbers are descriptors as QEMU will see them.

@@ -16,8 +16,8 @@ using base::Result;
 using base::Status;
 using Reason = MachineExit::Reason;
 
-SoftwareMachine::SoftwareMachine(base::EventLoop& loop, base::UniqueFd console, base::UniqueFd console_source,
-                                 ExitCallback on_exit)
+SoftwareMachine::SoftwareMachine(base::EventLoop& loop, base::UniqueFd console,
+                                 base::UniqueFd console_source, ExitCallback on_exit)
     : loop_(loop),
       on_exit_(std::move(on_exit)),
       console_(std::move(console)),
@@ -31,15 +31,19 @@ SoftwareMachine::~SoftwareMachine() {
 Result<std::unique_ptr<Machine>> SoftwareMachine::Create(base::EventLoop& loop, MachineSpec spec,
                                                          ExitCallback on_exit) {
   if (!spec.software.qmp || !spec.software.console_source)
-    return MakeError(Code::kInvalidArgument, "the software back end needs QMP and console descriptors");
+    return MakeError(Code::kInvalidArgument,
+                     "the software back end needs QMP and console descriptors");
   if (spec.vsock.has_value() != spec.software.vsock_vhost_user.valid())
-    return MakeError(Code::kInvalidArgument, "vsock needs a vhost-user descriptor, and the other way round");
+    return MakeError(Code::kInvalidArgument,
+                     "vsock needs a vhost-user descriptor, and the other way round");
   std::unique_ptr<SoftwareMachine> machine(new SoftwareMachine(
       loop, std::move(spec.console), std::move(spec.software.console_source), std::move(on_exit)));
   SoftwareMachine* raw = machine.get();
 
   TRY(base::SetNonblocking(raw->console_source_.get(), true));
-  TRY_CONTEXT(loop.AddFd(raw->console_source_.get(), EPOLLIN, [raw](uint32_t) { raw->ReadConsole(); }), "console");
+  TRY_CONTEXT(
+      loop.AddFd(raw->console_source_.get(), EPOLLIN, [raw](uint32_t) { raw->ReadConsole(); }),
+      "console");
 
   Qmp::Handlers handlers;
   handlers.on_shutdown = [raw](const std::string& reason) { raw->OnShutdown(reason); };
@@ -52,7 +56,8 @@ Result<std::unique_ptr<Machine>> SoftwareMachine::Create(base::EventLoop& loop, 
   };
   TRY_ASSIGN(raw->qmp_, Qmp::Create(loop, std::move(spec.software.qmp), std::move(handlers)));
   if (spec.vsock)
-    TRY_CONTEXT(raw->ServeVsock(std::move(*spec.vsock), std::move(spec.software.vsock_vhost_user)), "vsock");
+    TRY_CONTEXT(raw->ServeVsock(std::move(*spec.vsock), std::move(spec.software.vsock_vhost_user)),
+                "vsock");
   return std::unique_ptr<Machine>(std::move(machine));
 }
 
@@ -110,19 +115,22 @@ void SoftwareMachine::Exit(Reason reason, std::string detail) {
 
 Status SoftwareMachine::Start() {
   if (exited_) return MakeError(Code::kFailedPrecondition, "the machine has ended");
-  if (std::exchange(started_, true)) return MakeError(Code::kFailedPrecondition, "the machine was started already");
+  if (std::exchange(started_, true))
+    return MakeError(Code::kFailedPrecondition, "the machine was started already");
   qmp_->Execute("cont");
   return {};
 }
 
 Status SoftwareMachine::Pause() {
-  if (!started_ || exited_) return MakeError(Code::kFailedPrecondition, "the machine is not running");
+  if (!started_ || exited_)
+    return MakeError(Code::kFailedPrecondition, "the machine is not running");
   qmp_->Execute("stop");
   return {};
 }
 
 Status SoftwareMachine::Resume() {
-  if (!started_ || exited_) return MakeError(Code::kFailedPrecondition, "the machine is not running");
+  if (!started_ || exited_)
+    return MakeError(Code::kFailedPrecondition, "the machine is not running");
   qmp_->Execute("cont");
   return {};
 }
@@ -131,11 +139,13 @@ void SoftwareMachine::Kill() {
   if (exited_ || std::exchange(killed_, true)) return;
   qmp_->Execute("quit");
   // A QEMU that does not listen is the monitor's to kill; the machine counts as ended.
-  kill_timer_ = loop_.AddTimer(std::chrono::seconds(2), [this] { Exit(Reason::kKilled, "killed"); });
+  kill_timer_ =
+      loop_.AddTimer(std::chrono::seconds(2), [this] { Exit(Reason::kKilled, "killed"); });
 }
 
 Result<MachineStats> SoftwareMachine::Stats() {
-  return MakeError(Code::kUnsupported, "statistics of the software back end are those of its QEMU process");
+  return MakeError(Code::kUnsupported,
+                   "statistics of the software back end are those of its QEMU process");
 }
 
 }  // namespace holt::vmm

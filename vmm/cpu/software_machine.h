@@ -14,7 +14,8 @@ namespace holt::vmm {
 // console, starts and ends it over QMP. SoftwareArgv (software.h) is the other half.
 class SoftwareMachine : public Machine {
  public:
-  static base::Result<std::unique_ptr<Machine>> Create(base::EventLoop& loop, MachineSpec spec, ExitCallback on_exit);
+  static base::Result<std::unique_ptr<Machine>> Create(base::EventLoop& loop, MachineSpec spec,
+                                                       ExitCallback on_exit);
   ~SoftwareMachine() override;
 
   base::Status Start() override;
@@ -25,7 +26,8 @@ class SoftwareMachine : public Machine {
   base::Result<MachineStats> Stats() override;
 
  private:
-  SoftwareMachine(base::EventLoop& loop, base::UniqueFd console, base::UniqueFd console_source, ExitCallback on_exit);
+  SoftwareMachine(base::EventLoop& loop, base::UniqueFd console, base::UniqueFd console_source,
+                  ExitCallback on_exit);
   base::Status ServeVsock(MachineSpec::VsockSpec spec, base::UniqueFd socket);
   void ReadConsole();
   void OnShutdown(const std::string& reason);

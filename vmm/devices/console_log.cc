@@ -43,7 +43,8 @@ void ConsoleLog::Append(std::string_view bytes) {
   Look(bytes);
   if (!fd_) return;
   if (dropped_ != 0) {
-    const std::string note = fmt::format("\n[holt-vmm: {} bytes of console output were dropped]\n", dropped_);
+    const std::string note =
+        fmt::format("\n[holt-vmm: {} bytes of console output were dropped]\n", dropped_);
     if (write(fd_.get(), note.data(), note.size()) != static_cast<ssize_t>(note.size())) {
       dropped_ += bytes.size();
       dropped_total_ += bytes.size();

@@ -9,8 +9,8 @@
 
 namespace holt::vmm {
 
-// Where a guest's console output goes: to a descriptor, without ever waiting for its reader or filling
-// a disk, and past an eye that looks for what the kernel says when it ends.
+// Where a guest's console output goes: to a descriptor, without ever waiting for its reader or
+// filling a disk, and past an eye that looks for what the kernel says when it ends.
 class ConsoleLog {
  public:
   // A pipe or socket is made nonblocking, and what its reader does not take is dropped (and that is

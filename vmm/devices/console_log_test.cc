@@ -9,7 +9,8 @@ namespace {
 
 TEST(ConsoleLogTest, FindsThePanicLineWhereverTheBytesBreak) {
   ConsoleLog log{base::UniqueFd()};
-  const std::string text = "boot\r\n[    1.234567] Kernel panic - not syncing: VFS: no root\r\nmore\n";
+  const std::string text =
+      "boot\r\n[    1.234567] Kernel panic - not syncing: VFS: no root\r\nmore\n";
   for (char c : text) log.Append(std::string_view(&c, 1));
   EXPECT_EQ(log.panic_line(), "Kernel panic - not syncing: VFS: no root");
 }
@@ -46,7 +47,8 @@ TEST(ConsoleLogTest, AReaderThatDoesNotReadStopsNothingAndTheLossIsSaid) {
   log.Append("after\n");
   ssize_t n = read(reader.get(), out.data(), out.size());
   ASSERT_GT(n, 0);
-  EXPECT_NE(out.substr(0, static_cast<size_t>(n)).find("bytes of console output were dropped"), std::string::npos);
+  EXPECT_NE(out.substr(0, static_cast<size_t>(n)).find("bytes of console output were dropped"),
+            std::string::npos);
 }
 
 TEST(ConsoleLogTest, MemoryIsBoundedWithoutNewlines) {

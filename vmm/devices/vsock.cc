@@ -26,8 +26,8 @@ void Vsock::SetQueue(size_t index, QueuePort* port) {
 
 void Vsock::OnKick(size_t index) {
   if (index == kTransmitQueue) ProcessTransmit();
-  // New buffers, or answers to what was transmitted: either may let a stream go on, and answers that
-  // left may let the transmit queue go on.
+  // New buffers, or answers to what was transmitted: either may let a stream go on, and answers
+  // that left may let the transmit queue go on.
   PumpReceive();
   if (index == kReceiveQueue) {
     ProcessTransmit();
@@ -74,7 +74,8 @@ void Vsock::HandlePacket(const Header& header, ChainReader body) {
   if (header.source_cid != options_.guest_cid || header.destination_cid != vsock::kHostCid) return;
   auto it = streams_.find(MakeKey(header.destination_port, header.source_port));
   Stream* stream = it == streams_.end() || it->second->guest_gone ? nullptr : it->second.get();
-  if (header.type != vsock::kTypeStream || (stream == nullptr && header.operation != vsock::kRequest))
+  if (header.type != vsock::kTypeStream ||
+      (stream == nullptr && header.operation != vsock::kRequest))
     return QueueReset(header);
   if (stream == nullptr) {
     if (it != streams_.end()) return QueueReset(header);  // its old bytes are still on their way
@@ -106,7 +107,8 @@ void Vsock::HandlePacket(const Header& header, ChainReader body) {
 
 void Vsock::HandleData(Stream& stream, const Header& header, ChainReader body) {
   if (!stream.open || stream.guest_sent_all || !stream.fd) return Reset(stream);
-  if (stream.host_gone) {  // nobody reads it, but the host side's last bytes are still to be passed on
+  if (stream.host_gone) {  // nobody reads it, but the host side's last bytes are still to be passed
+                           // on
     stream.forwarded += header.length;
     return AfterForward(stream);
   }
@@ -236,7 +238,8 @@ void VsockDevice::ReadConfig(uint32_t offset, std::span<std::byte> out) const {
 
 base::Status VsockDevice::Start(uint64_t, std::span<QueuePort* const> ports) {
   if (ports[Vsock::kReceiveQueue] == nullptr || ports[Vsock::kTransmitQueue] == nullptr)
-    return base::MakeError(base::Code::kInvalidArgument, "the driver set up only some of vsock's queues");
+    return base::MakeError(base::Code::kInvalidArgument,
+                           "the driver set up only some of vsock's queues");
   vsock_->SetQueue(Vsock::kReceiveQueue, ports[Vsock::kReceiveQueue]);
   vsock_->SetQueue(Vsock::kTransmitQueue, ports[Vsock::kTransmitQueue]);
   return {};

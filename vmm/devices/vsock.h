@@ -16,10 +16,10 @@ namespace holt::vmm {
 
 // virtio-vsock in user space: the guest's streams are Unix sockets on the host.
 //
-// Host to guest: a client of the listening socket writes "CONNECT <port>\n"; when the guest accepts it
-// reads "OK <host port>\n", and from there the guest's bytes (Firecracker's convention). A refusal is
-// an end of file without the line.
-// Guest to host, port P: the Unix socket "<name>_P" in the current directory of the process.
+// Host to guest: a client of the listening socket writes "CONNECT <port>\n"; when the guest accepts
+// it reads "OK <host port>\n", and from there the guest's bytes (Firecracker's convention). A
+// refusal is an end of file without the line. Guest to host, port P: the Unix socket "<name>_P" in
+// the current directory of the process.
 //
 // Everything is bounded: streams, bytes waiting for a slow host side (the credit we give), answers
 // waiting for the guest. Lives in one event loop.
@@ -65,20 +65,20 @@ class Vsock {
   struct Stream {
     uint32_t host_port = 0;
     uint32_t guest_port = 0;
-    base::UniqueFd fd;         // invalid once the host side is done with
-    uint32_t watched = 0;      // epoll events asked for
-    bool open = false;         // both sides agreed
-    bool queued = false;       // in ready_
+    base::UniqueFd fd;     // invalid once the host side is done with
+    uint32_t watched = 0;  // epoll events asked for
+    bool open = false;     // both sides agreed
+    bool queued = false;   // in ready_
     base::EventLoop::TimerId timer = 0;
 
     // Guest to host.
-    std::string waiting;       // from `waiting_sent` on: not taken by the host side yet
+    std::string waiting;  // from `waiting_sent` on: not taken by the host side yet
     size_t waiting_sent = 0;
     uint32_t forwarded = 0;
     uint32_t forwarded_told = 0;
     bool guest_sent_all = false;
     bool guest_reads_no_more = false;
-    bool guest_gone = false;   // reset by the guest; only `waiting` is left to do
+    bool guest_gone = false;  // reset by the guest; only `waiting` is left to do
 
     // Host to guest.
     uint32_t sent = 0;
@@ -168,7 +168,9 @@ class VsockDevice : public VirtioDevice {
 
   std::string_view Name() const override { return "vsock"; }
   uint32_t Type() const override { return kTypeVsock; }
-  std::vector<uint16_t> QueueSizes() const override { return {Vsock::kQueueSize, Vsock::kQueueSize, 64}; }
+  std::vector<uint16_t> QueueSizes() const override {
+    return {Vsock::kQueueSize, Vsock::kQueueSize, 64};
+  }
   void ReadConfig(uint32_t offset, std::span<std::byte> out) const override;
   base::Status Start(uint64_t features, std::span<QueuePort* const> ports) override;
   void Stop() override;

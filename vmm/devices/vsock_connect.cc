@@ -39,8 +39,8 @@ std::optional<uint32_t> ParseConnect(std::string_view line) {
 
 base::Result<std::unique_ptr<Vsock>> Vsock::Create(Options options) {
   if (options.guest_cid < 3 || options.guest_cid >= 0xffffffff)
-    return base::MakeError(base::Code::kInvalidArgument, "guest CID {} (3 to 4294967294 are for guests)",
-                           options.guest_cid);
+    return base::MakeError(base::Code::kInvalidArgument,
+                           "guest CID {} (3 to 4294967294 are for guests)", options.guest_cid);
   if (options.name.size() > kMaxName || options.name.find('/') != std::string::npos)
     return base::MakeError(base::Code::kInvalidArgument, "vsock name \"{}\"", options.name);
   std::unique_ptr<Vsock> vsock(new Vsock(std::move(options)));
@@ -102,7 +102,8 @@ void Vsock::OnHandshake(int fd) {
 }
 
 void Vsock::ConnectToGuest(base::UniqueFd fd, uint32_t guest_port) {
-  if (streams_.size() >= kMaxStreams) return log::Warning("vsock: {} streams are open, no more", kMaxStreams);
+  if (streams_.size() >= kMaxStreams)
+    return log::Warning("vsock: {} streams are open, no more", kMaxStreams);
   // Never the guest's own choice of ports: those are below 2^30 only by habit, so look.
   while (streams_.contains(MakeKey(next_host_port_, guest_port)) || next_host_port_ == 0xffffffff)
     next_host_port_ = next_host_port_ == 0xffffffff ? 1u << 30 : next_host_port_ + 1;

@@ -58,7 +58,8 @@ void Vsock::Reset(Stream& stream) {
 void Vsock::Watch(Stream& stream) {
   uint32_t events = 0;
   if (stream.fd) {
-    if (stream.open && !stream.readable && !stream.host_sent_all && !stream.guest_gone) events |= EPOLLIN;
+    if (stream.open && !stream.readable && !stream.host_sent_all && !stream.guest_gone)
+      events |= EPOLLIN;
     if (stream.waiting_bytes() != 0) events |= EPOLLOUT;
   }
   if (events == stream.watched) return;
@@ -69,7 +70,8 @@ void Vsock::Watch(Stream& stream) {
     options_.loop->RemoveFd(fd);
   } else {
     const Key key = MakeKey(stream.host_port, stream.guest_port);
-    auto added = options_.loop->AddFd(fd, events, [this, key](uint32_t e) { OnHostEvents(key, e); });
+    auto added =
+        options_.loop->AddFd(fd, events, [this, key](uint32_t e) { OnHostEvents(key, e); });
     if (!added) return Reset(stream);
   }
   stream.watched = events;
@@ -99,7 +101,8 @@ uint32_t Vsock::ReadHost(Stream& stream, ChainWriter& body) {
   if (room == 0) return 0;
   std::vector<iovec> iov;
   body.TakeIovecs(room, iov);
-  ssize_t n = readv(stream.fd.get(), iov.data(), static_cast<int>(std::min<size_t>(iov.size(), IOV_MAX)));
+  ssize_t n =
+      readv(stream.fd.get(), iov.data(), static_cast<int>(std::min<size_t>(iov.size(), IOV_MAX)));
   if (n > 0) return static_cast<uint32_t>(n);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
     stream.readable = false;
@@ -156,8 +159,8 @@ void Vsock::Forward(Stream& stream, ChainReader& body) {
 
 void Vsock::FlushWaiting(Stream& stream) {
   while (stream.fd && stream.waiting_bytes() != 0) {
-    ssize_t n = send(stream.fd.get(), stream.waiting.data() + stream.waiting_sent, stream.waiting_bytes(),
-                     MSG_NOSIGNAL | MSG_DONTWAIT);
+    ssize_t n = send(stream.fd.get(), stream.waiting.data() + stream.waiting_sent,
+                     stream.waiting_bytes(), MSG_NOSIGNAL | MSG_DONTWAIT);
     if (n < 0 && (errno == EAGAIN || errno == EINTR)) break;
     if (n < 0) return HostStoppedReading(stream);
     stream.waiting_sent += static_cast<size_t>(n);
@@ -170,8 +173,8 @@ void Vsock::FlushWaiting(Stream& stream) {
   AfterForward(stream);
 }
 
-// Writing failed. What the host side wrote before it went away is still passed on; then the guest is
-// told that both directions ended.
+// Writing failed. What the host side wrote before it went away is still passed on; then the guest
+// is told that both directions ended.
 void Vsock::HostStoppedReading(Stream& stream) {
   stream.host_gone = true;
   stream.readable = !stream.host_sent_all;

@@ -111,7 +111,8 @@ class VsockTest : public ::testing::Test {
     transmit_.WriteBytes(kTransmitData, {reinterpret_cast<const char*>(&header), sizeof header});
     if (!body.empty()) transmit_.WriteBytes(kTransmitData + sizeof header, body);
     const auto slot = static_cast<uint16_t>(next_transmit_++ % kSize);
-    FakeDriver::Buffer buffer{kTransmitData, static_cast<uint32_t>(sizeof header + body.size()), false};
+    FakeDriver::Buffer buffer{kTransmitData, static_cast<uint32_t>(sizeof header + body.size()),
+                              false};
     transmit_.Offer(slot, std::span(&buffer, 1));
     vsock_->OnKick(Vsock::kTransmitQueue);
     Pump();
@@ -356,7 +357,8 @@ TEST_F(VsockTest, FullReceiveRingDoesNotFreezeTheDevice) {
   }
   const unsigned sent = next_transmit_;
   EXPECT_GT(sent, Vsock::kMaxResets);
-  EXPECT_LE(transmit_.UsedIndex(), Vsock::kMaxResets) << "a guest that takes no answers is made to wait";
+  EXPECT_LE(transmit_.UsedIndex(), Vsock::kMaxResets)
+      << "a guest that takes no answers is made to wait";
   unsigned resets = 0;
   for (int i = 0; i < 40; ++i) {
     OfferReceive(8);

@@ -10,8 +10,8 @@ enum class SeccompPolicy {
   kSoftware,  // no /dev/kvm at all
 };
 
-// Installs the allow-list on every thread of the process, present and to come. Anything else kills the
-// process. Needs no_new_privs.
+// Installs the allow-list on every thread of the process, present and to come. Anything else kills
+// the process. Needs no_new_privs.
 base::Status InstallSeccomp(SeccompPolicy policy);
 
 }  // namespace holt::vmm

@@ -17,8 +17,8 @@
 namespace holt::vmm {
 namespace {
 
-// A child with two threads that installs the filter, says so, and on a byte runs `action` in its main
-// thread. Both ends of `socket` are stream sockets.
+// A child with two threads that installs the filter, says so, and on a byte runs `action` in its
+// main thread. Both ends of `socket` are stream sockets.
 struct Jailed {
   explicit Jailed(const std::function<void()>& action) {
     int pair[2];
@@ -30,7 +30,8 @@ struct Jailed {
         char c;
         while (recv(pair[1], &c, 1, MSG_PEEK) > 0) usleep(1000);
       });
-      char ready = DropPrivileges().ok() && CheckUnprivileged().ok() && InstallSeccomp(SeccompPolicy::kSoftware).ok();
+      char ready = DropPrivileges().ok() && CheckUnprivileged().ok() &&
+                   InstallSeccomp(SeccompPolicy::kSoftware).ok();
       if (write(pair[1], &ready, 1) != 1 || read(pair[1], &ready, 1) != 1) _exit(9);
       action();
       _exit(0);
@@ -58,7 +59,8 @@ bool KilledByFilter(int status) { return WIFSIGNALED(status) && WTERMSIG(status)
 TEST(Seccomp, FilterIsOnEveryThreadAndCapabilitiesAreGone) {
   Jailed child([] {});
   int threads = 0;
-  for (const auto& task : std::filesystem::directory_iterator("/proc/" + std::to_string(child.pid) + "/task")) {
+  for (const auto& task :
+       std::filesystem::directory_iterator("/proc/" + std::to_string(child.pid) + "/task")) {
     auto status = base::ReadFile(task.path().string() + "/status");
     ASSERT_TRUE(status.ok());
     EXPECT_NE(status->find("\nSeccomp:\t2\n"), std::string::npos) << *status;
@@ -75,14 +77,16 @@ TEST(Seccomp, WhatAMachineDoesNotNeedKillsIt) {
   EXPECT_TRUE(KilledByFilter(Jailed([] { (void)fork(); }).Finish()));
   EXPECT_TRUE(KilledByFilter(Jailed([] { (void)socket(AF_INET, SOCK_STREAM, 0); }).Finish()));
   EXPECT_TRUE(KilledByFilter(Jailed([] {
-    (void)mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
-  }).Finish()));
+                               (void)mmap(nullptr, 4096, PROT_READ | PROT_EXEC,
+                                          MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+                             }).Finish()));
 }
 
 TEST(Seccomp, WhatAMachineNeedsIsAllowed) {
   EXPECT_EQ(Jailed([] {
               int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-              void* memory = mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+              void* memory =
+                  mmap(nullptr, 4096, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
               if (fd < 0 || memory == MAP_FAILED || munmap(memory, 4096) != 0) _exit(3);
               close(fd);
             }).Finish(),

@@ -52,21 +52,23 @@ GuestSlice GuestSlice::Sub(size_t offset, size_t bytes) const {
 Result<std::shared_ptr<const GuestMemory>> GuestMemory::Map(std::span<const RegionSpec> regions) {
   if (regions.empty()) return MakeError(Code::kInvalidArgument, "guest memory without a region");
   if (regions.size() > kMaxRegions)
-    return MakeError(Code::kInvalidArgument, "{} memory regions, at most {} are taken", regions.size(),
-                     kMaxRegions);
+    return MakeError(Code::kInvalidArgument, "{} memory regions, at most {} are taken",
+                     regions.size(), kMaxRegions);
   std::shared_ptr<GuestMemory> memory(new GuestMemory);
   for (const RegionSpec& spec : regions) {
     if (spec.size == 0) return MakeError(Code::kInvalidArgument, "empty memory region");
     if (!spec.start.Add(spec.size))
-      return MakeError(Code::kInvalidArgument, "memory region at {:#x} wraps around", spec.start.value());
+      return MakeError(Code::kInvalidArgument, "memory region at {:#x} wraps around",
+                       spec.start.value());
     struct stat file {};
     if (fstat(spec.fd, &file) != 0) return HOLT_ERRNO("memory region file");
     uint64_t end = 0;
     if (__builtin_add_overflow(spec.fd_offset, spec.size, &end) || file.st_size < 0 ||
         end > static_cast<uint64_t>(file.st_size))
-      return MakeError(Code::kInvalidArgument,
-                       "memory region of {:#x} bytes at file offset {:#x} reaches past the file's {:#x}",
-                       spec.size, spec.fd_offset, file.st_size);
+      return MakeError(
+          Code::kInvalidArgument,
+          "memory region of {:#x} bytes at file offset {:#x} reaches past the file's {:#x}",
+          spec.size, spec.fd_offset, file.st_size);
 
     Mapping mapping;
     mapping.start = spec.start;
@@ -74,9 +76,11 @@ Result<std::shared_ptr<const GuestMemory>> GuestMemory::Map(std::span<const Regi
     mapping.fd_offset = spec.fd_offset;
     uint64_t slack = spec.fd_offset % kPage;
     mapping.map_size = spec.size + slack;
-    mapping.map_base = mmap(nullptr, mapping.map_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE,
-                            spec.fd, static_cast<off_t>(spec.fd_offset - slack));
-    if (mapping.map_base == MAP_FAILED) return HOLT_ERRNO("map {:#x} bytes of guest memory", spec.size);
+    mapping.map_base =
+        mmap(nullptr, mapping.map_size, PROT_READ | PROT_WRITE, MAP_SHARED | MAP_NORESERVE, spec.fd,
+             static_cast<off_t>(spec.fd_offset - slack));
+    if (mapping.map_base == MAP_FAILED)
+      return HOLT_ERRNO("map {:#x} bytes of guest memory", spec.size);
     mapping.data = static_cast<std::byte*>(mapping.map_base) + slack;
     // A core dump of ours must not carry the guest's memory.
     madvise(mapping.map_base, mapping.map_size, MADV_DONTDUMP);
@@ -112,20 +116,22 @@ Result<GuestSlice> GuestMemory::Slice(GuestAddr start, uint64_t bytes) const {
   uint64_t offset = start.value() - mapping->start.value();
   // No sum that could wrap: what is left of the region is compared with the length.
   if (bytes > mapping->size - offset)
-    return MakeError(Code::kInvalidArgument, "guest buffer of {:#x} bytes at {:#x} leaves its memory region",
-                     bytes, start.value());
+    return MakeError(Code::kInvalidArgument,
+                     "guest buffer of {:#x} bytes at {:#x} leaves its memory region", bytes,
+                     start.value());
   return GuestSlice(mapping->data + offset, bytes);
 }
 
-Status GuestMemory::AppendSlices(GuestAddr start, uint64_t bytes, std::vector<GuestSlice>& out) const {
+Status GuestMemory::AppendSlices(GuestAddr start, uint64_t bytes,
+                                 std::vector<GuestSlice>& out) const {
   const size_t before = out.size();
   GuestAddr at = start;
   while (bytes != 0) {
     const Mapping* mapping = Find(at);
     if (mapping == nullptr) {
       out.resize(before);
-      return MakeError(Code::kInvalidArgument, "guest buffer at {:#x} leaves memory at {:#x}", start.value(),
-                       at.value());
+      return MakeError(Code::kInvalidArgument, "guest buffer at {:#x} leaves memory at {:#x}",
+                       start.value(), at.value());
     }
     uint64_t offset = at.value() - mapping->start.value();
     uint64_t here = std::min(bytes, mapping->size - offset);
@@ -169,7 +175,8 @@ uint64_t GuestMemory::HostAddressForKernel(size_t index) const {
 Result<base::UniqueFd> CreateMemoryFile(const char* name, uint64_t bytes) {
   base::UniqueFd fd(memfd_create(name, MFD_CLOEXEC | MFD_ALLOW_SEALING));
   if (!fd) return HOLT_ERRNO("memfd_create");
-  if (ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0) return HOLT_ERRNO("memory file of {:#x} bytes", bytes);
+  if (ftruncate(fd.get(), static_cast<off_t>(bytes)) != 0)
+    return HOLT_ERRNO("memory file of {:#x} bytes", bytes);
   if (fcntl(fd.get(), F_ADD_SEALS, F_SEAL_SHRINK | F_SEAL_GROW | F_SEAL_SEAL) != 0)
     return HOLT_ERRNO("seal memory file");
   return fd;

@@ -32,16 +32,18 @@ class GuestAddr {
     if (__builtin_add_overflow(value_, bytes, &sum)) return std::nullopt;
     return GuestAddr(sum);
   }
-  constexpr bool AlignedTo(uint64_t power_of_two) const { return (value_ & (power_of_two - 1)) == 0; }
+  constexpr bool AlignedTo(uint64_t power_of_two) const {
+    return (value_ & (power_of_two - 1)) == 0;
+  }
   friend constexpr auto operator<=>(GuestAddr, GuestAddr) = default;
 
  private:
   uint64_t value_ = 0;
 };
 
-// A run of guest bytes inside one region. Valid as long as the GuestMemory it came from; offsets are
-// checked against the run's length, and one that is outside aborts, because it is our own mistake:
-// what the guest says is checked when a slice is made.
+// A run of guest bytes inside one region. Valid as long as the GuestMemory it came from; offsets
+// are checked against the run's length, and one that is outside aborts, because it is our own
+// mistake: what the guest says is checked when a slice is made.
 class GuestSlice {
  public:
   GuestSlice() = default;
@@ -100,8 +102,8 @@ class GuestSlice {
   size_t size_ = 0;
 };
 
-// The regions of a guest's memory, each a shared mapping of a file. Immutable, so that threads share
-// it without a lock; a new table is a new object (std::shared_ptr<const GuestMemory>).
+// The regions of a guest's memory, each a shared mapping of a file. Immutable, so that threads
+// share it without a lock; a new table is a new object (std::shared_ptr<const GuestMemory>).
 class GuestMemory {
  public:
   struct RegionSpec {
@@ -161,8 +163,8 @@ class GuestMemory {
     GuestAddr start;
     uint64_t size = 0;
     uint64_t fd_offset = 0;
-    std::byte* data = nullptr;     // first byte of the region
-    void* map_base = nullptr;      // what mmap returned: data rounded down to a page
+    std::byte* data = nullptr;  // first byte of the region
+    void* map_base = nullptr;   // what mmap returned: data rounded down to a page
     size_t map_size = 0;
   };
 

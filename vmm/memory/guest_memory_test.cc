@@ -1,7 +1,6 @@
 #include "vmm/memory/guest_memory.h"
 
 #include <gtest/gtest.h>
-
 #include <sys/mman.h>
 #include <unistd.h>
 
@@ -89,15 +88,19 @@ TEST_F(GuestMemoryTest, OffsetsOutsideASliceAbort) {
 TEST(GuestMemory, BadRegionsAreRefused) {
   auto fd = CreateMemoryFile("test", 0x4000);
   ASSERT_TRUE(fd.ok());
-  auto map = [&](std::vector<GuestMemory::RegionSpec> specs) { return GuestMemory::Map(specs).ok(); };
+  auto map = [&](std::vector<GuestMemory::RegionSpec> specs) {
+    return GuestMemory::Map(specs).ok();
+  };
   EXPECT_FALSE(map({}));
   EXPECT_FALSE(map({{GuestAddr(0), 0, fd->get(), 0}}));
   EXPECT_FALSE(map({{GuestAddr(kMax - 0xfff), 0x2000, fd->get(), 0}}));
   EXPECT_FALSE(map({{GuestAddr(0), 0x5000, fd->get(), 0}})) << "past the end of the file";
   EXPECT_FALSE(map({{GuestAddr(0), 0x1000, fd->get(), kMax - 0x7ff}})) << "offset + size wraps";
-  EXPECT_FALSE(map({{GuestAddr(0), 0x2000, fd->get(), 0}, {GuestAddr(0x1000), 0x1000, fd->get(), 0}}));
+  EXPECT_FALSE(
+      map({{GuestAddr(0), 0x2000, fd->get(), 0}, {GuestAddr(0x1000), 0x1000, fd->get(), 0}}));
   EXPECT_FALSE(map({{GuestAddr(0), 0x1000, -1, 0}}));
-  EXPECT_TRUE(map({{GuestAddr(0), 0x1000, fd->get(), 0x800}})) << "unaligned offsets are rounded for mmap";
+  EXPECT_TRUE(map({{GuestAddr(0), 0x1000, fd->get(), 0x800}}))
+      << "unaligned offsets are rounded for mmap";
 }
 
 TEST(GuestMemory, FileCannotBeShrunkUnderTheMapping) {

@@ -48,7 +48,8 @@ Result<std::unique_ptr<Backend>> Backend::Create(Options options) {
   std::unique_ptr<Backend> backend(new Backend(std::move(options)));
   Options& o = backend->options_;
   for (unsigned i = 0; i < o.device->QueueCount(); ++i) {
-    base::EventLoop* loop = o.queue_loops.empty() ? o.loop : o.queue_loops[i % o.queue_loops.size()];
+    base::EventLoop* loop =
+        o.queue_loops.empty() ? o.loop : o.queue_loops[i % o.queue_loops.size()];
     Ring ring;
     ring.queue = std::make_unique<BackendQueue>(i, o.device->MaxQueueSize(), loop);
     backend->rings_.push_back(std::move(ring));
@@ -87,9 +88,10 @@ Status Backend::Reply(const Message& message, std::string_view payload) {
 Status Backend::Handle(Message& message) {
   bool replied = false;
   Status status = Dispatch(message, replied);
-  if (!status) status = std::move(status).error().Wrap("vhost-user " + RequestName(message.header.request));
-  const bool wants_ack = (message.header.flags & kFlagNeedReply) != 0 &&
-                         (protocol_features_ & kProtocolReplyAck) != 0;
+  if (!status)
+    status = std::move(status).error().Wrap("vhost-user " + RequestName(message.header.request));
+  const bool wants_ack =
+      (message.header.flags & kFlagNeedReply) != 0 && (protocol_features_ & kProtocolReplyAck) != 0;
   if (!wants_ack || replied) return status;
   if (!status) base::log::Warning("{}", status.error().message());
   return Reply(message, BytesOf(uint64_t{status.ok() ? 0u : 1u}));
@@ -101,12 +103,14 @@ Status Backend::Dispatch(Message& message, bool& replied) {
     return Reply(message, BytesOf(value));
   };
   switch (message.request()) {
-    case Request::kGetFeatures: return reply_u64(options_.device->Features() | kRingFeatures);
+    case Request::kGetFeatures:
+      return reply_u64(options_.device->Features() | kRingFeatures);
     case Request::kSetFeatures: {
       TRY_ASSIGN(uint64_t features, message.As<uint64_t>());
       return SetFeatures(features);
     }
-    case Request::kGetProtocolFeatures: return reply_u64(kProtocolFeatures);
+    case Request::kGetProtocolFeatures:
+      return reply_u64(kProtocolFeatures);
     case Request::kSetProtocolFeatures: {
       TRY_ASSIGN(uint64_t features, message.As<uint64_t>());
       if ((features & ~kProtocolFeatures) != 0)
@@ -115,32 +119,51 @@ Status Backend::Dispatch(Message& message, bool& replied) {
       protocol_features_ = features;
       return {};
     }
-    case Request::kGetQueueNum: return reply_u64(rings_.size());
-    case Request::kGetMaxMemSlots: return reply_u64(kMaxSlots);
-    case Request::kSetOwner: return {};
+    case Request::kGetQueueNum:
+      return reply_u64(rings_.size());
+    case Request::kGetMaxMemSlots:
+      return reply_u64(kMaxSlots);
+    case Request::kSetOwner:
+      return {};
     case Request::kResetOwner:
-    case Request::kResetDevice: return ResetDevice();
-    case Request::kSetMemTable: return SetMemTable(message);
-    case Request::kAddMemReg: return AddMemReg(message);
-    case Request::kRemMemReg: return RemMemReg(message);
-    case Request::kSetVringNum: return SetVringNum(message);
-    case Request::kSetVringAddr: return SetVringAddr(message);
-    case Request::kSetVringBase: return SetVringBase(message);
-    case Request::kGetVringBase: replied = true; return GetVringBase(message);
+    case Request::kResetDevice:
+      return ResetDevice();
+    case Request::kSetMemTable:
+      return SetMemTable(message);
+    case Request::kAddMemReg:
+      return AddMemReg(message);
+    case Request::kRemMemReg:
+      return RemMemReg(message);
+    case Request::kSetVringNum:
+      return SetVringNum(message);
+    case Request::kSetVringAddr:
+      return SetVringAddr(message);
+    case Request::kSetVringBase:
+      return SetVringBase(message);
+    case Request::kGetVringBase:
+      replied = true;
+      return GetVringBase(message);
     case Request::kSetVringKick:
     case Request::kSetVringCall:
-    case Request::kSetVringErr: return SetVringFd(message);
-    case Request::kSetVringEnable: return SetVringEnable(message);
-    case Request::kGetConfig: replied = true; return GetConfig(message);
-    case Request::kSetConfig: return SetConfig(message);
-    case Request::kGetStatus: return reply_u64(status_);
+    case Request::kSetVringErr:
+      return SetVringFd(message);
+    case Request::kSetVringEnable:
+      return SetVringEnable(message);
+    case Request::kGetConfig:
+      replied = true;
+      return GetConfig(message);
+    case Request::kSetConfig:
+      return SetConfig(message);
+    case Request::kGetStatus:
+      return reply_u64(status_);
     case Request::kSetStatus: {
       TRY_ASSIGN(uint64_t value, message.As<uint64_t>());
       status_ = static_cast<uint8_t>(value);
       return status_ == 0 ? ResetDevice() : Status();
     }
     case Request::kSetLogBase:
-    case Request::kSetLogFd: break;
+    case Request::kSetLogFd:
+      break;
   }
   return MakeError(Code::kUnsupported, "not offered by this back end");
 }
@@ -148,7 +171,8 @@ Status Backend::Dispatch(Message& message, bool& replied) {
 Status Backend::SetFeatures(uint64_t features) {
   const uint64_t offered = options_.device->Features() | kRingFeatures;
   if ((features & ~offered) != 0)
-    return MakeError(Code::kInvalidArgument, "features {:#x} were not offered", features & ~offered);
+    return MakeError(Code::kInvalidArgument, "features {:#x} were not offered",
+                     features & ~offered);
   for (const Ring& ring : rings_) {
     if (ring.running && features != features_)
       return MakeError(Code::kFailedPrecondition, "features change while queue {} runs",
@@ -168,8 +192,8 @@ Status Backend::GetConfig(const Message& message) {
     return MakeError(Code::kInvalidArgument, "payload of {} bytes", message.payload.size());
   std::memcpy(&header, message.payload.data(), sizeof header);
   if (header.size > kMaxConfigBytes || header.offset > kMaxConfigBytes - header.size)
-    return MakeError(Code::kInvalidArgument, "{} bytes at {} of the configuration space", header.size,
-                     header.offset);
+    return MakeError(Code::kInvalidArgument, "{} bytes at {} of the configuration space",
+                     header.size, header.offset);
   std::array<std::byte, kMaxConfigBytes> space{};
   options_.device->ReadConfig(header.offset, std::span(space).first(header.size));
   std::string payload(BytesOf(header));
@@ -184,8 +208,8 @@ Status Backend::SetConfig(const Message& message) {
   std::memcpy(&header, message.payload.data(), sizeof header);
   if (header.size > kMaxConfigBytes || header.offset > kMaxConfigBytes - header.size ||
       message.payload.size() != sizeof header + header.size)
-    return MakeError(Code::kInvalidArgument, "{} bytes at {} of the configuration space", header.size,
-                     header.offset);
+    return MakeError(Code::kInvalidArgument, "{} bytes at {} of the configuration space",
+                     header.size, header.offset);
   auto bytes = std::as_bytes(std::span(message.payload)).subspan(sizeof header);
   options_.device->WriteConfig(header.offset, bytes);
   return {};

@@ -59,13 +59,17 @@ class Device {
   virtual uint16_t MaxQueueSize() const = 0;
 
   // Fills `out` with the configuration space from `offset`; beyond its end, with zeros.
-  virtual void ReadConfig(uint32_t offset, std::span<std::byte> out) const { (void)offset, (void)out; }
-  virtual void WriteConfig(uint32_t offset, std::span<const std::byte> data) { (void)offset, (void)data; }
+  virtual void ReadConfig(uint32_t offset, std::span<std::byte> out) const {
+    (void)offset, (void)out;
+  }
+  virtual void WriteConfig(uint32_t offset, std::span<const std::byte> data) {
+    (void)offset, (void)data;
+  }
 
   // The queue runs from here; OnKick follows at once, because buffers may be waiting.
   virtual void StartQueue(BackendQueue& queue) = 0;
-  // Before the queue stops. Every chain that was popped must be pushed here; afterwards the queue and
-  // the guest's memory must not be touched.
+  // Before the queue stops. Every chain that was popped must be pushed here; afterwards the queue
+  // and the guest's memory must not be touched.
   virtual void StopQueue(BackendQueue& queue) = 0;
   // Buffers may be available.
   virtual void OnKick(BackendQueue& queue) = 0;
@@ -74,9 +78,9 @@ class Device {
   virtual void Reset() {}
 };
 
-// Serves one connection. Not thread-safe: lives in `loop`. Queues live in loops that the owner chose
-// and runs; the back end calls into them and waits for the answer, so they must be running (or be
-// `loop` itself).
+// Serves one connection. Not thread-safe: lives in `loop`. Queues live in loops that the owner
+// chose and runs; the back end calls into them and waits for the answer, so they must be running
+// (or be `loop` itself).
 class Backend {
  public:
   struct Options {

@@ -63,8 +63,8 @@ Status Backend::SetMemTable(Message& message) {
   if (header.count > kMaxTableRegions ||
       message.payload.size() < sizeof header + header.count * sizeof(MemoryRegion) ||
       message.fds.size() != header.count)
-    return MakeError(Code::kInvalidArgument, "{} regions with {} descriptors in {} bytes", header.count,
-                     message.fds.size(), message.payload.size());
+    return MakeError(Code::kInvalidArgument, "{} regions with {} descriptors in {} bytes",
+                     header.count, message.fds.size(), message.payload.size());
   std::vector<Region> regions(header.count);
   for (size_t i = 0; i < header.count; ++i) {
     std::memcpy(&regions[i].spec, message.payload.data() + sizeof header + i * sizeof(MemoryRegion),
@@ -78,7 +78,8 @@ Status Backend::AddMemReg(Message& message) {
   TRY_ASSIGN(SingleRegion single, message.As<SingleRegion>());
   if (message.fds.size() != 1)
     return MakeError(Code::kInvalidArgument, "{} descriptors, not one", message.fds.size());
-  if (regions_.size() >= kMaxSlots) return MakeError(Code::kResourceExhausted, "all slots are taken");
+  if (regions_.size() >= kMaxSlots)
+    return MakeError(Code::kResourceExhausted, "all slots are taken");
   std::vector<Region> regions;
   for (const Region& region : regions_) {
     UniqueFd copy(dup(region.fd.get()));
@@ -95,7 +96,8 @@ Status Backend::RemMemReg(const Message& message) {
   std::vector<Region> regions;
   bool found = false;
   for (const Region& region : regions_) {
-    if (region.spec.guest_address == single.region.guest_address && region.spec.size == single.region.size &&
+    if (region.spec.guest_address == single.region.guest_address &&
+        region.spec.size == single.region.size &&
         region.spec.user_address == single.region.user_address) {
       found = true;
       continue;
@@ -167,9 +169,11 @@ Status Backend::SetVringFd(Message& message) {
     case Request::kSetVringErr:
       InLoopOf(*ring, [&] { ring->queue->error_ = std::move(fd); });
       return {};
-    default: break;
+    default:
+      break;
   }
-  if (no_fd) return MakeError(Code::kUnsupported, "queues are not polled: a kick descriptor is needed");
+  if (no_fd)
+    return MakeError(Code::kUnsupported, "queues are not polled: a kick descriptor is needed");
   StopRing(*ring);
   ring->kick = std::move(fd);
   return MaybeStart(*ring);
@@ -185,7 +189,8 @@ Status Backend::SetVringEnable(const Message& message) {
 }
 
 Status Backend::MaybeStart(Ring& ring) {
-  if (ring.running || !ring.enabled || !ring.kick || !ring.address_set || ring.size == 0 || !memory_)
+  if (ring.running || !ring.enabled || !ring.kick || !ring.address_set || ring.size == 0 ||
+      !memory_)
     return {};
   QueueConfig config;
   config.size = static_cast<uint16_t>(ring.size);

@@ -15,32 +15,58 @@ using base::Result;
 
 std::string RequestName(uint32_t request) {
   switch (static_cast<Request>(request)) {
-    case Request::kGetFeatures: return "GET_FEATURES";
-    case Request::kSetFeatures: return "SET_FEATURES";
-    case Request::kSetOwner: return "SET_OWNER";
-    case Request::kResetOwner: return "RESET_OWNER";
-    case Request::kSetMemTable: return "SET_MEM_TABLE";
-    case Request::kSetLogBase: return "SET_LOG_BASE";
-    case Request::kSetLogFd: return "SET_LOG_FD";
-    case Request::kSetVringNum: return "SET_VRING_NUM";
-    case Request::kSetVringAddr: return "SET_VRING_ADDR";
-    case Request::kSetVringBase: return "SET_VRING_BASE";
-    case Request::kGetVringBase: return "GET_VRING_BASE";
-    case Request::kSetVringKick: return "SET_VRING_KICK";
-    case Request::kSetVringCall: return "SET_VRING_CALL";
-    case Request::kSetVringErr: return "SET_VRING_ERR";
-    case Request::kGetProtocolFeatures: return "GET_PROTOCOL_FEATURES";
-    case Request::kSetProtocolFeatures: return "SET_PROTOCOL_FEATURES";
-    case Request::kGetQueueNum: return "GET_QUEUE_NUM";
-    case Request::kSetVringEnable: return "SET_VRING_ENABLE";
-    case Request::kGetConfig: return "GET_CONFIG";
-    case Request::kSetConfig: return "SET_CONFIG";
-    case Request::kResetDevice: return "RESET_DEVICE";
-    case Request::kGetMaxMemSlots: return "GET_MAX_MEM_SLOTS";
-    case Request::kAddMemReg: return "ADD_MEM_REG";
-    case Request::kRemMemReg: return "REM_MEM_REG";
-    case Request::kSetStatus: return "SET_STATUS";
-    case Request::kGetStatus: return "GET_STATUS";
+    case Request::kGetFeatures:
+      return "GET_FEATURES";
+    case Request::kSetFeatures:
+      return "SET_FEATURES";
+    case Request::kSetOwner:
+      return "SET_OWNER";
+    case Request::kResetOwner:
+      return "RESET_OWNER";
+    case Request::kSetMemTable:
+      return "SET_MEM_TABLE";
+    case Request::kSetLogBase:
+      return "SET_LOG_BASE";
+    case Request::kSetLogFd:
+      return "SET_LOG_FD";
+    case Request::kSetVringNum:
+      return "SET_VRING_NUM";
+    case Request::kSetVringAddr:
+      return "SET_VRING_ADDR";
+    case Request::kSetVringBase:
+      return "SET_VRING_BASE";
+    case Request::kGetVringBase:
+      return "GET_VRING_BASE";
+    case Request::kSetVringKick:
+      return "SET_VRING_KICK";
+    case Request::kSetVringCall:
+      return "SET_VRING_CALL";
+    case Request::kSetVringErr:
+      return "SET_VRING_ERR";
+    case Request::kGetProtocolFeatures:
+      return "GET_PROTOCOL_FEATURES";
+    case Request::kSetProtocolFeatures:
+      return "SET_PROTOCOL_FEATURES";
+    case Request::kGetQueueNum:
+      return "GET_QUEUE_NUM";
+    case Request::kSetVringEnable:
+      return "SET_VRING_ENABLE";
+    case Request::kGetConfig:
+      return "GET_CONFIG";
+    case Request::kSetConfig:
+      return "SET_CONFIG";
+    case Request::kResetDevice:
+      return "RESET_DEVICE";
+    case Request::kGetMaxMemSlots:
+      return "GET_MAX_MEM_SLOTS";
+    case Request::kAddMemReg:
+      return "ADD_MEM_REG";
+    case Request::kRemMemReg:
+      return "REM_MEM_REG";
+    case Request::kSetStatus:
+      return "SET_STATUS";
+    case Request::kGetStatus:
+      return "GET_STATUS";
   }
   return fmt::format("request {}", request);
 }
@@ -72,8 +98,10 @@ Result<size_t> Receive(int socket, void* data, size_t size, std::vector<base::Un
     }
   }
   if ((header.msg_flags & MSG_CTRUNC) != 0 || fds.size() > kMaxFds)
-    return MakeError(Code::kInvalidArgument, "vhost-user: more than {} descriptors in a message", kMaxFds);
-  if (n == 0) return MakeError(Code::kUnavailable, "vhost-user: the other end closed the connection");
+    return MakeError(Code::kInvalidArgument, "vhost-user: more than {} descriptors in a message",
+                     kMaxFds);
+  if (n == 0)
+    return MakeError(Code::kUnavailable, "vhost-user: the other end closed the connection");
   return static_cast<size_t>(n);
 }
 
@@ -90,7 +118,8 @@ Result<bool> MessageReader::Read(Message& message) {
       return MakeError(Code::kInvalidArgument, "vhost-user: version {} is not spoken here",
                        partial_.header.flags & kVersionMask);
     if (partial_.header.size > kMaxPayload)
-      return MakeError(Code::kInvalidArgument, "vhost-user {}: payload of {} bytes, at most {} are taken",
+      return MakeError(Code::kInvalidArgument,
+                       "vhost-user {}: payload of {} bytes, at most {} are taken",
                        RequestName(partial_.header.request), partial_.header.size, kMaxPayload);
     partial_.payload.resize(partial_.header.size);
   }

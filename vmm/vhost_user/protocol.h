@@ -11,8 +11,8 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 
-// The vhost-user protocol (QEMU, docs/interop/vhost-user.rst): what front end and back end both need.
-// Integers are in host order; both ends are on one machine.
+// The vhost-user protocol (QEMU, docs/interop/vhost-user.rst): what front end and back end both
+// need. Integers are in host order; both ends are on one machine.
 namespace holt::vmm::vhost_user {
 
 enum class Request : uint32_t {
@@ -132,7 +132,8 @@ struct Message {
   base::Result<T> As() const {
     static_assert(std::is_trivially_copyable_v<T>);
     if (payload.size() != sizeof(T))
-      return base::MakeError(base::Code::kInvalidArgument, "vhost-user {}: payload of {} bytes, not {}",
+      return base::MakeError(base::Code::kInvalidArgument,
+                             "vhost-user {}: payload of {} bytes, not {}",
                              RequestName(header.request), payload.size(), sizeof(T));
     T value;
     __builtin_memcpy(&value, payload.data(), sizeof value);

@@ -6,10 +6,11 @@ namespace holt::vmm {
 
 namespace {
 
-// Walks `bytes` on from (index, offset), giving each piece to `visit`. The caller checked that so many
-// are left.
+// Walks `bytes` on from (index, offset), giving each piece to `visit`. The caller checked that so
+// many are left.
 template <typename Visit>
-void Walk(std::span<const GuestSlice> slices, size_t& index, size_t& offset, uint32_t bytes, Visit visit) {
+void Walk(std::span<const GuestSlice> slices, size_t& index, size_t& offset, uint32_t bytes,
+          Visit visit) {
   while (bytes != 0) {
     const GuestSlice& slice = slices[index];
     size_t here = std::min<size_t>(bytes, slice.size() - offset);
@@ -37,10 +38,11 @@ void DescriptorChain::Clear() {
 bool ChainReader::Read(std::span<std::byte> destination) {
   if (destination.size() > left_) return false;
   size_t done = 0;
-  Walk(slices_, index_, offset_, static_cast<uint32_t>(destination.size()), [&](const GuestSlice& piece) {
-    piece.CopyOut(0, destination.subspan(done, piece.size()));
-    done += piece.size();
-  });
+  Walk(slices_, index_, offset_, static_cast<uint32_t>(destination.size()),
+       [&](const GuestSlice& piece) {
+         piece.CopyOut(0, destination.subspan(done, piece.size()));
+         done += piece.size();
+       });
   left_ -= static_cast<uint32_t>(destination.size());
   return true;
 }
@@ -54,7 +56,8 @@ bool ChainReader::Skip(uint32_t bytes) {
 
 uint32_t ChainReader::TakeIovecs(uint32_t bytes, std::vector<iovec>& out) {
   bytes = std::min(bytes, left_);
-  Walk(slices_, index_, offset_, bytes, [&](const GuestSlice& piece) { out.push_back(piece.AsIovec()); });
+  Walk(slices_, index_, offset_, bytes,
+       [&](const GuestSlice& piece) { out.push_back(piece.AsIovec()); });
   left_ -= bytes;
   return bytes;
 }
@@ -74,7 +77,8 @@ bool ChainWriter::Write(std::span<const std::byte> source) {
 
 uint32_t ChainWriter::TakeIovecs(uint32_t bytes, std::vector<iovec>& out) {
   bytes = std::min(bytes, left_);
-  Walk(slices_, index_, offset_, bytes, [&](const GuestSlice& piece) { out.push_back(piece.AsIovec()); });
+  Walk(slices_, index_, offset_, bytes,
+       [&](const GuestSlice& piece) { out.push_back(piece.AsIovec()); });
   left_ -= bytes;
   written_ += bytes;
   return bytes;

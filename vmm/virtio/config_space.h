@@ -8,8 +8,8 @@
 
 namespace holt::vmm {
 
-// Copies the part of `config` that starts at `offset` to the start of `out`; what lies beyond the end
-// of `config` is left alone. For VirtioDevice::ReadConfig, whose offset is the guest's choice.
+// Copies the part of `config` that starts at `offset` to the start of `out`; what lies beyond the
+// end of `config` is left alone. For VirtioDevice::ReadConfig, whose offset is the guest's choice.
 template <typename T>
 void CopyConfig(const T& config, uint32_t offset, std::span<std::byte> out) {
   static_assert(std::is_trivially_copyable_v<T>);

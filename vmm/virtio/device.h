@@ -36,8 +36,8 @@ struct ExternalQueue {
   int call_fd = -1;  // borrowed: written to interrupt the driver
 };
 
-// A device. Describe-functions may be called from any thread and never change their answer; the rest
-// is called in the loop of the device.
+// A device. Describe-functions may be called from any thread and never change their answer; the
+// rest is called in the loop of the device.
 class VirtioDevice {
  public:
   virtual ~VirtioDevice() = default;
@@ -48,7 +48,9 @@ class VirtioDevice {
   virtual uint64_t Features() const { return 0; }
   virtual std::vector<uint16_t> QueueSizes() const = 0;
   // `out` comes zeroed; bytes beyond the configuration space stay so.
-  virtual void ReadConfig(uint32_t offset, std::span<std::byte> out) const { (void)offset, (void)out; }
+  virtual void ReadConfig(uint32_t offset, std::span<std::byte> out) const {
+    (void)offset, (void)out;
+  }
   // True: the queues are served elsewhere; StartExternal and StopExternal are called.
   virtual bool External() const { return false; }
 

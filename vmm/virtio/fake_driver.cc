@@ -58,7 +58,9 @@ void FakeDriver::SetAvailableIndex(uint16_t index) {
 void FakeDriver::SetAvailableSlot(uint16_t slot, uint16_t head) {
   Must(memory_->Write(GuestAddr(available_ + 4 + 2ull * slot), head));
 }
-void FakeDriver::SetAvailableFlags(uint16_t flags) { Must(memory_->Write(GuestAddr(available_), flags)); }
+void FakeDriver::SetAvailableFlags(uint16_t flags) {
+  Must(memory_->Write(GuestAddr(available_), flags));
+}
 void FakeDriver::SetUsedEvent(uint16_t index) {
   Must(memory_->Write(GuestAddr(available_ + 4 + 2ull * size_), index));
 }
@@ -87,7 +89,8 @@ void FakeDriver::OfferIndirect(uint16_t head, uint64_t table, std::span<const Bu
       uint16_t flags;
       uint16_t next;
     } entry{buffers[i].address, buffers[i].length,
-            static_cast<uint16_t>((i + 1 == buffers.size() ? 0 : kNext) | (buffers[i].write ? kWrite : 0)),
+            static_cast<uint16_t>((i + 1 == buffers.size() ? 0 : kNext) |
+                                  (buffers[i].write ? kWrite : 0)),
             static_cast<uint16_t>(i + 1)};
     Must(memory_->Write(GuestAddr(table + 16 * i), entry));
   }
@@ -103,7 +106,8 @@ void FakeDriver::OfferHead(uint16_t head) {
 std::vector<FakeDriver::Used> FakeDriver::TakeUsed() {
   std::vector<Used> result;
   for (; seen_used_ != UsedIndex(); ++seen_used_)
-    result.push_back(*memory_->Read<Used>(GuestAddr(used_ + 4 + 8ull * (seen_used_ & (size_ - 1)))));
+    result.push_back(
+        *memory_->Read<Used>(GuestAddr(used_ + 4 + 8ull * (seen_used_ & (size_ - 1)))));
   return result;
 }
 
@@ -113,7 +117,8 @@ void FakeDriver::WriteBytes(uint64_t address, std::string_view bytes) {
 
 std::string FakeDriver::ReadBytes(uint64_t address, size_t bytes) const {
   std::string text(bytes, '\0');
-  Must(memory_->Read(GuestAddr(address), std::as_writable_bytes(std::span(text.data(), text.size()))));
+  Must(memory_->Read(GuestAddr(address),
+                     std::as_writable_bytes(std::span(text.data(), text.size()))));
   return text;
 }
 

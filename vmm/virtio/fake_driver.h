@@ -33,10 +33,13 @@ class FakeDriver {
 
   // What the device's Queue is started with.
   QueueConfig Config(bool indirect = false, bool event_idx = false) const;
-  static uint64_t RingBytes(uint16_t size) { return (16ull * size + 6 + 2ull * size + 6 + 8ull * size + 4095) & ~4095ull; }
+  static uint64_t RingBytes(uint16_t size) {
+    return (16ull * size + 6 + 2ull * size + 6 + 8ull * size + 4095) & ~4095ull;
+  }
 
   // Raw writes, nothing checked.
-  void WriteDescriptor(uint16_t index, uint64_t address, uint32_t length, uint16_t flags, uint16_t next);
+  void WriteDescriptor(uint16_t index, uint64_t address, uint32_t length, uint16_t flags,
+                       uint16_t next);
   void SetAvailableIndex(uint16_t index);
   void SetAvailableSlot(uint16_t slot, uint16_t head);
   void SetAvailableFlags(uint16_t flags);

@@ -36,19 +36,22 @@ static_assert(std::endian::native == std::endian::little, "rings are little-endi
 Status Queue::Start(std::shared_ptr<const GuestMemory> memory, const QueueConfig& config) {
   HOLT_CHECK(!running_);
   if (config.size == 0 || config.size > max_size_ || !std::has_single_bit(config.size))
-    return MakeError(Code::kInvalidArgument, "queue size {} (a power of two up to {} is taken)", config.size,
-                     max_size_);
+    return MakeError(Code::kInvalidArgument, "queue size {} (a power of two up to {} is taken)",
+                     config.size, max_size_);
   // 2.7: alignment 16, 2 and 4.
-  if (!config.descriptors.AlignedTo(16) || !config.available.AlignedTo(2) || !config.used.AlignedTo(4))
+  if (!config.descriptors.AlignedTo(16) || !config.available.AlignedTo(2) ||
+      !config.used.AlignedTo(4))
     return MakeError(Code::kInvalidArgument, "queue areas {:#x}, {:#x}, {:#x} are not aligned",
                      config.descriptors.value(), config.available.value(), config.used.value());
   const uint64_t size = config.size;
-  TRY_ASSIGN_CONTEXT(GuestSlice descriptors, memory->Slice(config.descriptors, size * kDescriptorBytes),
+  TRY_ASSIGN_CONTEXT(GuestSlice descriptors,
+                     memory->Slice(config.descriptors, size * kDescriptorBytes),
                      "descriptor table");
   TRY_ASSIGN_CONTEXT(GuestSlice available,
                      memory->Slice(config.available, kRingOffset + size * kAvailableElement + 2),
                      "available ring");
-  TRY_ASSIGN_CONTEXT(GuestSlice used, memory->Slice(config.used, kRingOffset + size * kUsedElement + 2),
+  TRY_ASSIGN_CONTEXT(GuestSlice used,
+                     memory->Slice(config.used, kRingOffset + size * kUsedElement + 2),
                      "used ring");
   // A region whose file offset is odd would make aligned guest addresses misaligned here.
   auto misaligned = [](const GuestSlice& slice, uintptr_t alignment) {
@@ -95,12 +98,14 @@ Result<bool> Queue::Pop(DescriptorChain& chain) {
   const auto waiting = static_cast<uint16_t>(available_index - next_available_);
   if (waiting == 0) return false;
   if (waiting > config_.size)
-    return Broken(MakeError(Code::kInvalidArgument, "available index {} is {} ahead in a queue of {}",
-                            available_index, waiting, config_.size));
+    return Broken(MakeError(Code::kInvalidArgument,
+                            "available index {} is {} ahead in a queue of {}", available_index,
+                            waiting, config_.size));
   const size_t slot = next_available_ & (config_.size - 1);
   const auto head = available_.LoadAcquire<uint16_t>(kRingOffset + slot * kAvailableElement);
   if (head >= config_.size)
-    return Broken(MakeError(Code::kInvalidArgument, "head {} in a queue of {}", head, config_.size));
+    return Broken(
+        MakeError(Code::kInvalidArgument, "head {} in a queue of {}", head, config_.size));
   if (in_flight_[head])
     return Broken(MakeError(Code::kInvalidArgument, "head {} is in flight already", head));
   if (Status status = Collect(head, chain); !status) {
@@ -127,14 +132,16 @@ Status Queue::Collect(uint16_t head, DescriptorChain& chain) {
       if (!config_.indirect)
         return MakeError(Code::kInvalidArgument, "indirect descriptor without INDIRECT_DESC");
       if (descriptor.flags & (kNext | kWrite))
-        return MakeError(Code::kInvalidArgument, "indirect descriptor with flags {:#x}", descriptor.flags);
+        return MakeError(Code::kInvalidArgument, "indirect descriptor with flags {:#x}",
+                         descriptor.flags);
       return CollectIndirect(descriptor, count, chain);
     }
     TRY(AddBuffer(descriptor, chain));
     if (!(descriptor.flags & kNext)) return {};
     index = descriptor.next;
     if (index >= config_.size)
-      return MakeError(Code::kInvalidArgument, "descriptor {} in a queue of {}", index, config_.size);
+      return MakeError(Code::kInvalidArgument, "descriptor {} in a queue of {}", index,
+                       config_.size);
   }
 }
 
@@ -143,15 +150,18 @@ Status Queue::CollectIndirect(const Descriptor& table, uint32_t& count, Descript
     return MakeError(Code::kInvalidArgument, "indirect table of {} bytes", table.length);
   const uint32_t entries = table.length / kDescriptorBytes;
   if (entries > kMaxChainDescriptors)
-    return MakeError(Code::kInvalidArgument, "indirect table of {} descriptors, at most {} are taken", entries,
+    return MakeError(Code::kInvalidArgument,
+                     "indirect table of {} descriptors, at most {} are taken", entries,
                      kMaxChainDescriptors);
   TRY_ASSIGN_CONTEXT(GuestSlice slice, memory_->Slice(GuestAddr(table.address), table.length),
                      "indirect table");
   uint32_t index = 0;
   for (uint32_t steps = 0;; ++count) {
-    if (++steps > entries) return MakeError(Code::kInvalidArgument, "indirect descriptor chain loops");
+    if (++steps > entries)
+      return MakeError(Code::kInvalidArgument, "indirect descriptor chain loops");
     if (count > kMaxChainDescriptors)
-      return MakeError(Code::kInvalidArgument, "descriptor chain of more than {}", kMaxChainDescriptors);
+      return MakeError(Code::kInvalidArgument, "descriptor chain of more than {}",
+                       kMaxChainDescriptors);
     const auto descriptor = slice.Read<Descriptor>(size_t{index} * kDescriptorBytes);
     if (descriptor.flags & kIndirect)
       return MakeError(Code::kInvalidArgument, "indirect descriptor in an indirect table");
@@ -159,7 +169,8 @@ Status Queue::CollectIndirect(const Descriptor& table, uint32_t& count, Descript
     if (!(descriptor.flags & kNext)) return {};
     index = descriptor.next;
     if (index >= entries)
-      return MakeError(Code::kInvalidArgument, "descriptor {} in an indirect table of {}", index, entries);
+      return MakeError(Code::kInvalidArgument, "descriptor {} in an indirect table of {}", index,
+                       entries);
   }
 }
 
@@ -204,11 +215,13 @@ bool Queue::NeedsNotify() {
   std::atomic_thread_fence(std::memory_order_seq_cst);
   if (!config_.event_idx)
     return (available_.LoadAcquire<uint16_t>(kFlagsOffset) & kNoInterrupt) == 0;
-  const auto wanted = available_.LoadAcquire<uint16_t>(kRingOffset + config_.size * kAvailableElement);
+  const auto wanted =
+      available_.LoadAcquire<uint16_t>(kRingOffset + config_.size * kAvailableElement);
   const std::optional<uint16_t> before = std::exchange(notified_used_, next_used_);
   if (!before) return true;
   // 2.7.7.2: true when `wanted` was passed since the last time; all modulo 2^16.
-  return static_cast<uint16_t>(next_used_ - wanted - 1) < static_cast<uint16_t>(next_used_ - *before);
+  return static_cast<uint16_t>(next_used_ - wanted - 1) <
+         static_cast<uint16_t>(next_used_ - *before);
 }
 
 void Queue::DisableNotifications() {

@@ -33,7 +33,8 @@ struct DescriptorChain {
 // Reads a chain's readable part from its start, each byte once.
 class ChainReader {
  public:
-  explicit ChainReader(const DescriptorChain& chain) : slices_(chain.readable), left_(chain.readable_bytes) {}
+  explicit ChainReader(const DescriptorChain& chain)
+      : slices_(chain.readable), left_(chain.readable_bytes) {}
 
   uint32_t left() const { return left_; }
   // False, and nothing consumed, when fewer bytes are left.
@@ -46,7 +47,8 @@ class ChainReader {
   bool Skip(uint32_t bytes);
   // Forgets what lies beyond the next `bytes`.
   void Truncate(uint32_t bytes) { left_ = bytes < left_ ? bytes : left_; }
-  // The next min(bytes, left()) bytes, consumed, as iovecs appended to `out`; returns how many bytes.
+  // The next min(bytes, left()) bytes, consumed, as iovecs appended to `out`; returns how many
+  // bytes.
   uint32_t TakeIovecs(uint32_t bytes, std::vector<iovec>& out);
 
  private:
@@ -59,7 +61,8 @@ class ChainReader {
 // Writes a chain's writable part from its start.
 class ChainWriter {
  public:
-  explicit ChainWriter(const DescriptorChain& chain) : slices_(chain.writable), left_(chain.writable_bytes) {}
+  explicit ChainWriter(const DescriptorChain& chain)
+      : slices_(chain.writable), left_(chain.writable_bytes) {}
 
   uint32_t left() const { return left_; }
   // Bytes written or taken so far: what Queue::Push wants.
@@ -74,8 +77,8 @@ class ChainWriter {
   // The next min(bytes, left()) bytes of room as iovecs appended to `out`; returns how many bytes.
   // They count as written.
   uint32_t TakeIovecs(uint32_t bytes, std::vector<iovec>& out);
-  // A writer of `bytes` from here (a header whose values are known later); this one goes on after it.
-  // Nothing when less room is left.
+  // A writer of `bytes` from here (a header whose values are known later); this one goes on after
+  // it. Nothing when less room is left.
   std::optional<ChainWriter> Split(uint32_t bytes);
 
  private:
@@ -94,8 +97,8 @@ class ChainWriter {
 struct QueueConfig {
   uint16_t size = 0;
   GuestAddr descriptors;
-  GuestAddr available;  // the driver area
-  GuestAddr used;       // the device area
+  GuestAddr available;     // the driver area
+  GuestAddr used;          // the device area
   bool indirect = false;   // INDIRECT_DESC was negotiated
   bool event_idx = false;  // EVENT_IDX was negotiated
   uint16_t next_available = 0;
@@ -125,7 +128,8 @@ class Queue {
   base::Status Start(std::shared_ptr<const GuestMemory> memory, const QueueConfig& config);
   void Stop();
 
-  // Takes the next available chain into `chain` (whose vectors are reused). False: none is available.
+  // Takes the next available chain into `chain` (whose vectors are reused). False: none is
+  // available.
   base::Result<bool> Pop(DescriptorChain& chain);
   // Puts the chain popped last back, as if it had not been popped.
   void UndoPop(const DescriptorChain& chain);

@@ -33,7 +33,8 @@ TEST_F(QueueTest, ChainComesAndGoes) {
   EXPECT_FALSE(*queue_.Pop(chain_));
   driver_.WriteBytes(kData, "hello, ");
   driver_.WriteBytes(kData + 0x100, "otter");
-  FakeDriver::Buffer buffers[] = {{kData, 7, false}, {kData + 0x100, 5, false}, {kData + 0x200, 16, true}};
+  FakeDriver::Buffer buffers[] = {
+      {kData, 7, false}, {kData + 0x100, 5, false}, {kData + 0x200, 16, true}};
   driver_.Offer(2, buffers);
   ASSERT_TRUE(*queue_.Pop(chain_));
   EXPECT_EQ(chain_.head, 2);
@@ -99,7 +100,8 @@ TEST_F(QueueTest, ConfigurationIsValidated) {
   EXPECT_TRUE(refused([](QueueConfig& c) { c.descriptors = GuestAddr(0x1008); }));
   EXPECT_TRUE(refused([](QueueConfig& c) { c.available = GuestAddr(0x1001); }));
   EXPECT_TRUE(refused([](QueueConfig& c) { c.used = GuestAddr(0x1002); }));
-  EXPECT_TRUE(refused([](QueueConfig& c) { c.descriptors = GuestAddr(0x40000 - 16 * kSize + 16); }));
+  EXPECT_TRUE(
+      refused([](QueueConfig& c) { c.descriptors = GuestAddr(0x40000 - 16 * kSize + 16); }));
   EXPECT_TRUE(refused([](QueueConfig& c) { c.used = GuestAddr(~0ull - 3); }));
   EXPECT_TRUE(refused([](QueueConfig& c) { c.available = GuestAddr(0x40000 - 2); }));
   EXPECT_FALSE(queue_.running());
@@ -416,7 +418,8 @@ TEST_F(QueueTest, WriterSplitsAHeaderOff) {
 
 TEST_F(QueueTest, IovecsCoverWhatWasAsked) {
   Start();
-  FakeDriver::Buffer buffers[] = {{kData, 4, false}, {kData + 0x100, 4, false}, {kData + 0x200, 4, true}};
+  FakeDriver::Buffer buffers[] = {
+      {kData, 4, false}, {kData + 0x100, 4, false}, {kData + 0x200, 4, true}};
   driver_.Offer(0, buffers);
   ASSERT_TRUE(*queue_.Pop(chain_));
   ChainReader reader(chain_);
