@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <charconv>
+#include <filesystem>
 #include <optional>
 
 #include "base/file.h"
@@ -97,15 +98,16 @@ std::optional<KvmProbe> ReadCache(const std::string& path, const std::string& ke
 
 // Nameless until it is whole: a command killed here leaves nothing behind.
 base::Status WriteCache(const std::string& path, const std::string& text) {
-  TRY_ASSIGN(auto file,
-             base::Open(base::ParentOf(path), O_TMPFILE | O_WRONLY | O_CLOEXEC, 0644));
+  TRY_ASSIGN(auto file, base::Open(std::filesystem::path(path).parent_path(),
+                                   O_TMPFILE | O_WRONLY | O_CLOEXEC, 0644));
   TRY(base::WriteFd(file.get(), text));
   if (fchmod(file.get(), 0644) != 0) return HOLT_ERRNO("chmod {}", path);
   (void)unlink(path.c_str());
   const std::string link = fmt::format("/proc/self/fd/{}", file.get());
   if (linkat(AT_FDCWD, link.c_str(), AT_FDCWD, path.c_str(), AT_SYMLINK_FOLLOW) == 0) return {};
   // Another command was as fast, and found out the same.
-  return errno == EEXIST ? base::Status() : HOLT_ERRNO("link {}", path);
+  if (errno == EEXIST) return {};
+  return HOLT_ERRNO("link {}", path);
 }
 
 KvmProbe RunGuest(int device, std::chrono::milliseconds deadline) {
@@ -152,8 +154,7 @@ KvmProbe ProbeKvm(const KvmProbeOptions& options) {
     if (auto cached = ReadCache(options.cache_file, key)) return *cached;
   KvmProbe probe = RunGuest(device->get(), options.deadline);
   if (!key.empty() && probe.loop.count() > 0) {
-    auto written =
-        WriteCache(options.cache_file, fmt::format("{} {}\n", key, probe.loop.count()));
+    auto written = WriteCache(options.cache_file, fmt::format("{} {}\n", key, probe.loop.count()));
     if (!written)
       base::log::Debug("the answer of the KVM probe is not kept: {}", written.error().message());
   }
