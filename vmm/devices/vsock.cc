@@ -21,7 +21,11 @@ bool Vsock::Stream::has_work() const {
 
 void Vsock::SetQueue(size_t index, QueuePort* port) {
   if (index == kReceiveQueue) receive_ = port;
-  if (index == kTransmitQueue) transmit_ = port;
+  if (index == kTransmitQueue) {
+    // A guest that powers off does not wait until its last packets were looked at.
+    if (port == nullptr) ProcessTransmit();
+    transmit_ = port;
+  }
 }
 
 void Vsock::OnKick(size_t index) {
@@ -248,7 +252,7 @@ base::Status VsockDevice::Start(uint64_t, std::span<QueuePort* const> ports) {
 void VsockDevice::Stop() {
   vsock_->SetQueue(Vsock::kReceiveQueue, nullptr);
   vsock_->SetQueue(Vsock::kTransmitQueue, nullptr);
-  vsock_->DropStreams();
+  vsock_->EndStreams();
 }
 
 }  // namespace holt::vmm

@@ -51,11 +51,11 @@ class Vsock {
 
   uint64_t guest_cid() const { return options_.guest_cid; }
 
-  // The queue runs from now on; null: it stops.
+  // The queue runs from now on; null: it stops, after what the driver had handed over.
   void SetQueue(size_t index, QueuePort* port);
   void OnKick(size_t index);
-  // The driver went away: every stream ends.
-  void DropStreams();
+  // The driver went away: every stream ends, when its host side has taken what the guest sent.
+  void EndStreams();
 
   size_t streams() const { return streams_.size(); }
 
@@ -130,6 +130,7 @@ class Vsock {
   // vsock_stream.cc: one stream and its host side.
   Stream* AddStream(uint32_t host_port, uint32_t guest_port, base::UniqueFd fd);
   void Remove(Stream& stream);
+  void DropStreams();
   void MarkReady(Stream& stream);
   void Reset(Stream& stream);
   void Watch(Stream& stream);

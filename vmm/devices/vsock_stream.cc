@@ -34,6 +34,23 @@ void Vsock::DropStreams() {
   resets_.clear();
 }
 
+void Vsock::EndStreams() {
+  std::vector<Key> keys;
+  for (const auto& [key, stream] : streams_) keys.push_back(key);
+  for (Key key : keys) {
+    Stream& stream = *streams_[key];
+    stream.guest_gone = true;
+    if (stream.fd && stream.waiting_bytes() != 0) {
+      Watch(stream);  // which may give it up
+    } else {
+      Remove(stream);
+    }
+  }
+  ready_.clear();
+  for (const auto& [key, stream] : streams_) stream->queued = false;
+  resets_.clear();
+}
+
 void Vsock::MarkReady(Stream& stream) {
   if (stream.queued || !stream.has_work()) return;
   stream.queued = true;

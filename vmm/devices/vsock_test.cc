@@ -250,8 +250,8 @@ TEST_F(VsockTest, GuestClosesAndASlowHostGetsAllBytes) {
   int small = 4096;
   setsockopt(host.get(), SOL_SOCKET, SO_RCVBUF, &small, sizeof small);
   std::string sent;
-  // As much as the credit allows, which is more than a socket buffer is sure to take.
-  for (int i = 0; i < 31; ++i) {
+  // More than a socket buffer takes, and no more than the credit beyond it.
+  for (int i = 0; i < 60; ++i) {
     std::string piece(4096, static_cast<char>('a' + i % 26));
     sent += piece;
     Send(MakeHeader(vsock::kData, 77, 1000), piece);
@@ -406,9 +406,31 @@ TEST_F(VsockTest, StreamsEndWithTheDriver) {
   auto host = GuestConnects(1000);
   vsock_->SetQueue(Vsock::kReceiveQueue, nullptr);
   vsock_->SetQueue(Vsock::kTransmitQueue, nullptr);
-  vsock_->DropStreams();
+  vsock_->EndStreams();
   char c;
   EXPECT_EQ(recv(host.get(), &c, 1, 0), 0);
+  EXPECT_EQ(vsock_->streams(), 0u);
+}
+
+TEST_F(VsockTest, WhatTheGuestSentOutlivesTheDriver) {
+  OfferReceive(8);
+  auto host = GuestConnects(1000);
+  std::string sent;
+  for (int i = 0; i < 60; ++i) {
+    std::string piece(4096, static_cast<char>('a' + i % 26));
+    sent += piece;
+    Send(MakeHeader(vsock::kData, 77, 1000), piece);
+  }
+  vsock_->SetQueue(Vsock::kReceiveQueue, nullptr);
+  vsock_->SetQueue(Vsock::kTransmitQueue, nullptr);
+  vsock_->EndStreams();
+  EXPECT_EQ(vsock_->streams(), 1u);
+  std::string got;
+  for (int i = 0; i < 200 && got.size() < sent.size(); ++i) {
+    got += HostReads(host);
+    Pump();
+  }
+  EXPECT_EQ(got, sent);
   EXPECT_EQ(vsock_->streams(), 0u);
 }
 

@@ -20,7 +20,7 @@ class VsockVhostUser : public vhost_user::Device {
   void StartQueue(vhost_user::BackendQueue& queue) override;
   void StopQueue(vhost_user::BackendQueue& queue) override;
   void OnKick(vhost_user::BackendQueue& queue) override { vsock_->OnKick(queue.index()); }
-  void Reset() override { vsock_->DropStreams(); }
+  void Reset() override { vsock_->EndStreams(); }
 
  private:
   class Port : public QueuePort {
