@@ -14,9 +14,6 @@
 namespace holt::shim {
 namespace {
 
-// Until the guest's agent is ready. A loaded host without KVM needs some seconds.
-constexpr int64_t kStartDeadlineMs = 60'000;
-
 // Holds the signals back that would end this process between two steps that only make sense
 // together.
 class HeldSignals {
@@ -79,7 +76,6 @@ base::Status FillInstallation(Request& request) {
     if (!path) return std::move(path).error();
   }
   request.libexec = installation.libexec;
-  request.start_deadline_ms = kStartDeadlineMs;
   return {};
 }
 

@@ -41,7 +41,7 @@ struct Request {
   bool debug = false;
   std::string stop_signal;
   uint64_t log_bytes = 8 << 20;   // of output that is kept
-  int64_t start_deadline_ms = 0;  // until the agent is ready
+  int64_t start_deadline_ms = 0;  // until the agent is ready; 0: 120 s
   int64_t created_unix_nanos = 0;
 };
 
