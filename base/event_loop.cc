@@ -105,7 +105,7 @@ Status EventLoop::AddChild(pid_t pid, std::function<void(int)> callback) {
   return AddFd(raw, EPOLLIN, [this, pid, pidfd, callback = std::move(callback)](uint32_t) {
     int status = 0;
     if (waitpid(pid, &status, WNOHANG) == 0) return;
-    auto keep = pidfd;
+    auto keep = pidfd;  // NOLINT(performance-*): RemoveFd ends this lambda and what it holds
     auto call = callback;
     RemoveFd(keep->get());
     call(status);
