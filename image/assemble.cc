@@ -109,6 +109,8 @@ class LayerWork {
       }
       bool wrong = builder.error().code() == Code::kDataLoss ||
                    builder.error().code() == Code::kInvalidArgument;
+      // A full disk is not helped by what could be resumed, whoever found it full.
+      if (IsFull(builder.error())) (void)source->Reject();
       if (!wrong || !source->Reject() || attempt == kMostAttempts) return builder;
       Say(plan, "what an earlier pull left of it was wrong; from the start", false);
     }

@@ -26,7 +26,8 @@ class LayerSource : public layer::ByteSource {
  public:
   // The content was whole and right: what was kept to resume may go.
   virtual void Accept() {}
-  // The content was wrong. True if another attempt may bring the right one.
+  // The content was wrong, or the disk is full: what was kept to resume goes. True if another
+  // attempt may bring the right content.
   virtual bool Reject() { return false; }
 };
 

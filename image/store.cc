@@ -127,8 +127,10 @@ std::string BootId() {
   return *text;
 }
 
+bool IsFull(const base::Error& error) { return error.err() == ENOSPC || error.err() == EDQUOT; }
+
 base::Error ExplainSpace(base::Error error, const std::string& store) {
-  if (error.err() != ENOSPC && error.err() != EDQUOT) return error;
+  if (!IsFull(error)) return error;
   return base::Error(
       error.code(),
       fmt::format(

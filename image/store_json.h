@@ -65,5 +65,7 @@ std::string BootId();
 
 // Adds the mend to an error for want of space.
 base::Error ExplainSpace(base::Error error, const std::string& store);
+// The file system is full, or the quota is.
+bool IsFull(const base::Error& error);
 
 }  // namespace holt::image

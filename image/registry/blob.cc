@@ -95,9 +95,6 @@ class BlobDownload : public LayerSource {
 
   void Run() {
     Status status = DownloadAll();
-    // A full disk is not helped by what could be resumed.
-    if (!status && (status.error().err() == ENOSPC || status.error().err() == EDQUOT))
-      unlink(path_.c_str());
     std::lock_guard lock(mutex_);
     ended_ = true;
     status_ = std::move(status);

@@ -281,19 +281,40 @@ TEST_F(PullFault, NoSuchHost) {
               AllOf(HasSubstr("registry.invalid"), HasSubstr("DNS")));
 }
 
-TEST_F(PullFault, FullDiskIsSaidAndLeavesNothing) {
-  std::string small = directory_ + "/small";
-  ASSERT_TRUE(base::MakeDirs(small).ok());
-  ASSERT_EQ(mount("tmpfs", small.c_str(), "tmpfs", 0, "size=2m"), 0);
-  auto store = image::Store::Open(small + "/store");
-  EXPECT_TRUE(store.ok());
-  if (store.ok()) store_ = std::move(*store);
-  FaultRegistry registry(image_);
-  EXPECT_THAT(Refused(registry.Host() + "/a/b:1"),
-              AllOf(HasSubstr("No space left"), HasSubstr("holt gc")));
-  EXPECT_TRUE(std::filesystem::is_empty(store_->path() + "/tmp"));
-  EXPECT_FALSE(base::PathExists(Partial()));
-  EXPECT_EQ(umount2(small.c_str(), MNT_DETACH), 0);
+class FullDisk : public PullFault {
+ protected:
+  void SetUp() override {
+    PullFault::SetUp();
+    small_ = directory_ + "/small";
+    ASSERT_TRUE(base::MakeDirs(small_).ok());
+    // Room for the layer as it comes, and for half of what is unpacked.
+    const std::string options = "size=" + std::to_string(image_.layer.size() * 3 / 2);
+    ASSERT_EQ(mount("tmpfs", small_.c_str(), "tmpfs", 0, options.c_str()), 0);
+    auto store = image::Store::Open(small_ + "/store");
+    ASSERT_TRUE(store.ok()) << store.error().message();
+    store_ = std::move(*store);
+  }
+  void TearDown() override {
+    EXPECT_EQ(umount2(small_.c_str(), MNT_DETACH), 0);
+    PullFault::TearDown();
+  }
+  void ExpectSaidAndNothingLeft() {
+    FaultRegistry registry(image_);
+    EXPECT_THAT(Refused(registry.Host() + "/a/b:1"),
+                AllOf(HasSubstr("No space left"), HasSubstr("holt gc")));
+    EXPECT_TRUE(std::filesystem::is_empty(store_->path() + "/tmp"));
+    EXPECT_FALSE(base::PathExists(Partial()));
+  }
+
+  std::string small_;
+};
+
+TEST_F(FullDisk, FoundByTheDownloadOrTheUnpacking) { ExpectSaidAndNothingLeft(); }
+
+TEST_F(FullDisk, FoundByTheUnpackingAlone) {
+  // All of it is here from a pull that was cut off.
+  ASSERT_TRUE(base::WriteFile(Partial(), image_.layer).ok());
+  ExpectSaidAndNothingLeft();
 }
 
 TEST_F(PullFault, KilledPullIsResumedAndNothingOfItTrusted) {
