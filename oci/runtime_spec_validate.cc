@@ -9,7 +9,6 @@ namespace holt::oci {
 namespace {
 
 using base::Code;
-using base::MakeError;
 using base::Status;
 using Names = std::span<const std::string_view>;
 

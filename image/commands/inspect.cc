@@ -4,7 +4,6 @@
 
 namespace holt::image::commands {
 
-using base::Result;
 using base::Status;
 
 namespace {

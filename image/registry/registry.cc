@@ -10,7 +10,6 @@
 namespace holt::image::registry {
 
 using base::Code;
-using base::Error;
 using base::MakeError;
 using base::Result;
 using base::Status;

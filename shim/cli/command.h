@@ -38,7 +38,7 @@ struct Subcommand {
   // Of an error of holt's own; for a wrong command line too.
   int error_status = 1;
   // Paragraphs below the flags in `holt NAME --help`.
-  std::string_view notes = "";
+  std::string_view notes;
   bool hidden = false;
 };
 

@@ -45,8 +45,8 @@ std::string FormatAge(int64_t nanos) {
     return fmt::format("{} {}{}", number, unit, number == 1 ? "" : "s");
   };
   if (seconds < 120) return text(seconds, "second");
-  if (seconds < 2 * 3600) return text(seconds / 60, "minute");
-  if (seconds < 2 * 86400) return text(seconds / 3600, "hour");
+  if (seconds < int64_t{2} * 3600) return text(seconds / 60, "minute");
+  if (seconds < int64_t{2} * 86400) return text(seconds / 3600, "hour");
   return text(seconds / 86400, "day");
 }
 

@@ -102,7 +102,6 @@ const char* ProbeStepName(Step step) {
     case Step::kMapRun:
       return "KVM_GET_VCPU_MMAP_SIZE";
     case Step::kRun:
-      return "KVM_RUN";
     case Step::kExitReason:
       return "KVM_RUN";
   }

@@ -42,6 +42,7 @@ base::Result<std::vector<std::string>> SoftwareArgv(const SoftwareSpec& spec) {
       // acpi: its registers are how the guest says power-off and reset apart. rtc: without it the
       // kernel waits a second for one.
       "-M",
+      // NOLINTNEXTLINE(bugprone-suspicious-missing-comma): one argument
       "microvm,acpi=on,pit=on,pic=on,rtc=on,isa-serial=off,pcie=off,usb=off,x-option-roms=off,"
       "memory-backend=mem",
       "-accel", spec.vcpus > 1 ? "tcg,thread=multi,tb-size=128" : "tcg,thread=single,tb-size=128",

@@ -5,7 +5,6 @@
 
 namespace holt::vmm {
 
-namespace log = base::log;
 using vsock::Header;
 
 uint32_t Vsock::Stream::credit() const {

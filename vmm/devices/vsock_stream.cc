@@ -36,6 +36,7 @@ void Vsock::DropStreams() {
 
 void Vsock::EndStreams() {
   std::vector<Key> keys;
+  keys.reserve(streams_.size());
   for (const auto& [key, stream] : streams_) keys.push_back(key);
   for (Key key : keys) {
     Stream& stream = *streams_[key];

@@ -58,7 +58,7 @@ int CheckName(const char* name);
 class Request {
  public:
   // Bytes of arguments that any operation may have; only WRITE's data is more, and is not copied.
-  static constexpr size_t kMaxArguments = 80 * 1024;
+  static constexpr size_t kMaxArguments = size_t{80} * 1024;
 
   enum class Parsed {
     kOk,

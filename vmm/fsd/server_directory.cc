@@ -13,7 +13,7 @@
 namespace holt::fsd {
 namespace {
 
-constexpr size_t kDirectoryBuffer = 32 * 1024;
+constexpr size_t kDirectoryBuffer = size_t{32} * 1024;
 // A reply; guests ask for a page to 128 KiB.
 constexpr uint32_t kMaxReply = 128 * 1024;
 

@@ -14,7 +14,6 @@ using base::Code;
 using base::MakeError;
 using base::Result;
 using base::Status;
-using base::UniqueFd;
 
 namespace {
 
