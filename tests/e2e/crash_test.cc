@@ -98,6 +98,30 @@ TEST_F(CrashTest, TheMonitorKilledAtAnyMoment) {
   }
 }
 
+TEST_F(CrashTest, TheMonitorKilledBeforeTheFirstCallToIt) {
+  auto run = Program::Start(RunCommand({"--rm", "demo", "sleep", "1000"}), {});
+  pid_t monitor = 0;
+  for (int i = 0; i < 2000 && monitor == 0; ++i) {
+    monitor = Monitor();
+    usleep(1000);
+  }
+  ASSERT_NE(monitor, 0);
+  // The command sleeps until the container is there and its monitor is not.
+  run->Signal(SIGSTOP);
+  bool created = false;
+  for (int i = 0; i < 1000 && !created; ++i) {
+    created = Holt({"ps", "-a"}).out.find(" created") != std::string::npos;
+    usleep(20'000);
+  }
+  ASSERT_TRUE(created);
+  kill(monitor, SIGKILL);
+  run->Signal(SIGCONT);
+  Finished finished = run->Finish();
+  EXPECT_EQ(finished.status, 125);
+  EXPECT_THAT(ErrorOf(finished), HasSubstr("holt-monitor killed by signal 9"));
+  ExpectNothingLeftAfterGc("before the first call");
+}
+
 TEST_F(CrashTest, AProcessOfTheMachineKilledWhileItRuns) {
   std::vector<std::string> names = {"holt-vmm", "holt-fsd"};
   if (Accel() == "software") names.push_back("qemu-system");
