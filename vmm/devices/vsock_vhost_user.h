@@ -16,6 +16,7 @@ class VsockVhostUser : public vhost_user::Device {
 
   unsigned QueueCount() const override { return 2; }
   uint16_t MaxQueueSize() const override { return 1024; }
+  bool HasConfig() const override { return true; }
   void ReadConfig(uint32_t offset, std::span<std::byte> out) const override;
   void StartQueue(vhost_user::BackendQueue& queue) override;
   void StopQueue(vhost_user::BackendQueue& queue) override;

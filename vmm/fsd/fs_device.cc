@@ -1,10 +1,6 @@
 #include "vmm/fsd/fs_device.h"
-
-#include <linux/virtio_fs.h>
-
 #include <algorithm>
 #include <chrono>
-#include <cstring>
 
 namespace holt::fsd {
 
@@ -53,16 +49,6 @@ FsDevice::FsDevice(Server* server, unsigned request_queues) : server_(server) {
 }
 
 FsDevice::~FsDevice() = default;
-
-void FsDevice::ReadConfig(uint32_t offset, std::span<std::byte> out) const {
-  // The tag is the front end's: it names the share to its guest.
-  virtio_fs_config config{};
-  config.num_request_queues = QueueCount() - 1;
-  auto bytes = std::as_bytes(std::span(&config, 1));
-  if (offset >= bytes.size()) return;
-  bytes = bytes.subspan(offset, std::min(out.size(), bytes.size() - offset));
-  std::memcpy(out.data(), bytes.data(), bytes.size());
-}
 
 Credentials& FsDevice::CredentialsOfThisThread(base::EventLoop* loop) {
   std::lock_guard lock(credentials_mutex_);

@@ -23,7 +23,6 @@ class FsDevice : public vmm::vhost_user::Device {
 
   unsigned QueueCount() const override { return static_cast<unsigned>(queues_.size()); }
   uint16_t MaxQueueSize() const override { return kQueueSize; }
-  void ReadConfig(uint32_t offset, std::span<std::byte> out) const override;
   void StartQueue(vmm::vhost_user::BackendQueue& queue) override;
   void StopQueue(vmm::vhost_user::BackendQueue& queue) override;
   void OnKick(vmm::vhost_user::BackendQueue& queue) override;

@@ -19,8 +19,8 @@ namespace {
 
 constexpr uint64_t kRingFeatures =
     kFeatureVersion1 | kFeatureIndirectDesc | kFeatureEventIdx | kFeatureProtocolFeatures;
-constexpr uint64_t kProtocolFeatures = kProtocolMultiQueue | kProtocolReplyAck | kProtocolConfig |
-                                       kProtocolResetDevice | kProtocolConfigureMemSlots;
+constexpr uint64_t kProtocolFeatures =
+    kProtocolMultiQueue | kProtocolReplyAck | kProtocolResetDevice | kProtocolConfigureMemSlots;
 
 void Signal(int fd) {
   uint64_t one = 1;
@@ -109,12 +109,12 @@ Status Backend::Dispatch(Message& message, bool& replied) {
       return SetFeatures(features);
     }
     case Request::kGetProtocolFeatures:
-      return reply_u64(kProtocolFeatures);
+      return reply_u64(ProtocolFeatures());
     case Request::kSetProtocolFeatures: {
       TRY_ASSIGN(uint64_t features, message.As<uint64_t>());
-      if ((features & ~kProtocolFeatures) != 0)
-        return MakeError(Code::kInvalidArgument, "features {:#x} were not offered",
-                         features & ~kProtocolFeatures);
+      const uint64_t unknown = features & ~ProtocolFeatures();
+      if (unknown != 0)
+        return MakeError(Code::kInvalidArgument, "features {:#x} were not offered", unknown);
       protocol_features_ = features;
       return {};
     }
@@ -183,6 +183,10 @@ Status Backend::SetFeatures(uint64_t features) {
   if ((features & kFeatureProtocolFeatures) == 0)
     for (Ring& ring : rings_) ring.enabled = true;
   return {};
+}
+
+uint64_t Backend::ProtocolFeatures() const {
+  return kProtocolFeatures | (options_.device->HasConfig() ? kProtocolConfig : 0);
 }
 
 Status Backend::GetConfig(const Message& message) {

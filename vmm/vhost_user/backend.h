@@ -58,6 +58,8 @@ class Device {
   virtual unsigned QueueCount() const = 0;
   virtual uint16_t MaxQueueSize() const = 0;
 
+  // Whether the configuration space is this side's. QEMU warns of one that it keeps itself.
+  virtual bool HasConfig() const { return false; }
   // Fills `out` with the configuration space from `offset`; beyond its end, with zeros.
   virtual void ReadConfig(uint32_t offset, std::span<std::byte> out) const {
     (void)offset, (void)out;
@@ -132,6 +134,7 @@ class Backend {
   base::Status GetVringBase(const Message& message);
   base::Status SetVringFd(Message& message);
   base::Status SetVringEnable(const Message& message);
+  uint64_t ProtocolFeatures() const;
   base::Status GetConfig(const Message& message);
   base::Status SetConfig(const Message& message);
   base::Status ResetDevice();

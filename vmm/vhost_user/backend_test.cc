@@ -30,6 +30,7 @@ class Turner : public Device {
  public:
   unsigned QueueCount() const override { return 2; }
   uint16_t MaxQueueSize() const override { return 64; }
+  bool HasConfig() const override { return true; }
   void ReadConfig(uint32_t offset, std::span<std::byte> out) const override {
     for (size_t i = 0; i < out.size(); ++i) out[i] = static_cast<std::byte>(offset + i);
   }
