@@ -42,7 +42,8 @@ void SendMessage(int channel, const ChannelMessage& message, int fd = -1);
 // Waits for the agent's go; false when the agent closed the channel instead.
 bool AwaitGo(int channel);
 
-// Agent's side. Go may be sent before the child is ready.
+// Agent's side. Go may be sent before the child is ready. An error when the child has ended: then
+// the channel says why.
 base::Status SendGo(int channel);
 struct Received {
   bool closed = false;  // nothing more comes

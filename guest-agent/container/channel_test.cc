@@ -55,5 +55,27 @@ TEST(ChannelTest, GoOrNot) {
   EXPECT_FALSE(AwaitGo(channel.child.get()));
 }
 
+TEST(ChannelTest, AFailureIsHeardAlthoughTheGoWasNotRead) {
+  Channel channel = *MakeChannel();
+  ASSERT_TRUE(SendGo(channel.agent.get()).ok());
+  SendMessage(channel.child.get(),
+              ChannelMessage::Failed(base::Error(base::Code::kNotFound, "no such user")));
+  channel.child.Reset();
+  Received received = Receive(channel.agent.get());
+  ASSERT_FALSE(received.closed);
+  EXPECT_EQ(received.message.ToError().message(), "no such user");
+  EXPECT_TRUE(Receive(channel.agent.get()).closed);
+}
+
+TEST(ChannelTest, AFailureIsHeardAlthoughTheGoCannotBeSent) {
+  Channel channel = *MakeChannel();
+  SendMessage(channel.child.get(),
+              ChannelMessage::Failed(base::Error(base::Code::kNotFound, "no such user")));
+  channel.child.Reset();
+  EXPECT_FALSE(SendGo(channel.agent.get()).ok());
+  EXPECT_EQ(Receive(channel.agent.get()).message.ToError().message(), "no such user");
+  EXPECT_TRUE(Receive(channel.agent.get()).closed);
+}
+
 }  // namespace
 }  // namespace holt::guest_agent

@@ -158,10 +158,10 @@ void Process::OnReady(Done done) {
 
 void Process::Go(Done done) {
   if (failure_) return done(*failure_);
-  if (!channel_ || go_sent_)
+  if (!channel_ || go_sent_ || on_go_)
     return done(MakeError(Code::kFailedPrecondition, "was started already"));
-  if (auto sent = SendGo(channel_.get()); !sent) return done(std::move(sent));
-  go_sent_ = true;
+  // To a child that has failed already it cannot be sent; the channel's end brings the reason.
+  go_sent_ = SendGo(channel_.get()).ok();
   on_go_ = std::move(done);
 }
 
