@@ -91,6 +91,8 @@ base::Status Session::Attach() {
     return AttachStream(options_.paths.AttachSocket(), stream, options_.container_id,
                         options_.exec_id);
   };
+  // First: a process that ended is forgotten when its output was taken, unless somebody waits.
+  BeginWait();
   TRY_ASSIGN(out_socket_, attach("stdout"));
   if (!options_.terminal) {
     TRY_ASSIGN(err_socket_, attach("stderr"));
@@ -98,7 +100,6 @@ base::Status Session::Attach() {
   if (options_.input) {
     TRY_ASSIGN(in_socket_, attach("stdin"));
   }
-  BeginWait();
   return {};
 }
 
