@@ -2,6 +2,8 @@
 
 #include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 namespace holt::vmm {
@@ -55,6 +57,33 @@ TEST(ConsoleLogTest, MemoryIsBoundedWithoutNewlines) {
   ConsoleLog log{base::UniqueFd()};
   for (int i = 0; i < 1000; ++i) log.Append(std::string(1000, 'y'));
   EXPECT_LE(log.Tail().size(), ConsoleLog::kMaxTailBytes);
+}
+
+TEST(ConsoleLogTest, LinesAreLookedAtInBoundedPieces) {
+  ConsoleLog log{base::UniqueFd()};
+  log.Append("Kernel panic - not syncing: " + std::string(1 << 20, 'z'));
+  log.Append("\n");
+  EXPECT_EQ(log.panic_line().size(), ConsoleLog::kMaxLineBytes);
+}
+
+TEST(ConsoleLogTest, AFileStartsOverAtItsBound) {
+  base::UniqueFd file(memfd_create("console", MFD_CLOEXEC));
+  ASSERT_TRUE(file);
+  base::UniqueFd copy(dup(file.get()));
+  ConsoleLog log(std::move(copy));
+  const std::string chunk(4096, 'x');
+  struct stat st {};
+  for (int i = 0; i < 1000; ++i) {
+    log.Append(chunk);
+    ASSERT_EQ(fstat(file.get(), &st), 0);
+    ASSERT_LE(static_cast<uint64_t>(st.st_size), ConsoleLog::kMaxFileBytes);
+  }
+  log.Append("the end\n");
+  ASSERT_EQ(fstat(file.get(), &st), 0);
+  std::string last(8, 0);
+  ASSERT_EQ(pread(file.get(), last.data(), last.size(), st.st_size - 8), 8);
+  EXPECT_EQ(last, "the end\n");
+  EXPECT_EQ(log.dropped_bytes(), 0u);
 }
 
 }  // namespace

@@ -26,13 +26,14 @@ constexpr uint32_t kReceiveBuffer = 4096;
 
 class TestPort : public QueuePort {
  public:
+  explicit TestPort(uint16_t max_size = 256) : queue_(max_size) {}
   Queue& queue() override { return queue_; }
   void Notify() override { (void)queue_.NeedsNotify(); }
   void ReportBroken(const base::Error& error) override { broken = error.message(); }
   std::string broken;
 
  private:
-  Queue queue_{256};
+  Queue queue_;
 };
 
 struct Packet {
@@ -366,6 +367,25 @@ TEST_F(VsockTest, FullReceiveRingDoesNotFreezeTheDevice) {
   }
   EXPECT_EQ(resets, sent);
   EXPECT_EQ(transmit_.UsedIndex(), sent);
+}
+
+// The ring is longer than any driver's, as one is to which another processor goes on adding.
+TEST_F(VsockTest, ABusyGuestLeavesTheLoopToOthers) {
+  constexpr uint16_t kPackets = Vsock::kBudget + 100;
+  TestPort port(1024);
+  FakeDriver rings(memory_, 1024, 0x100000);
+  ASSERT_TRUE(port.queue().Start(memory_, rings.Config()).ok());
+  vsock_->SetQueue(Vsock::kTransmitQueue, &port);
+  // What needs no answer: the end of a stream that was never there.
+  const Header header = MakeHeader(vsock::kReset, 1, 1);
+  rings.WriteBytes(kTransmitData, {reinterpret_cast<const char*>(&header), sizeof header});
+  const FakeDriver::Buffer buffer{kTransmitData, sizeof header, false};
+  for (uint16_t i = 0; i < kPackets; ++i) rings.Offer(i, std::span(&buffer, 1));
+  vsock_->OnKick(Vsock::kTransmitQueue);
+  EXPECT_EQ(rings.TakeUsed().size(), Vsock::kBudget);
+  loop_->RunOnce(0ns);
+  EXPECT_EQ(rings.TakeUsed().size(), kPackets - Vsock::kBudget);
+  vsock_->SetQueue(Vsock::kTransmitQueue, &transmit_port_);
 }
 
 TEST_F(VsockTest, OpeningAndResettingWithoutTakingAnswersStaysBounded) {

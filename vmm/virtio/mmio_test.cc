@@ -244,14 +244,62 @@ TEST_F(MmioTest, OddAccessesGiveZeroAndChangeNothing) {
   EXPECT_EQ(beyond, 0u);
 }
 
+// A queue longer than any device offers: a guest that adds buffers while they are taken looks like
+// this to the device, and one turn of the loop must not take them all.
+class LongPort : public QueuePort {
+ public:
+  Queue& queue() override { return queue_; }
+  void Notify() override { (void)queue_.NeedsNotify(); }
+  void ReportBroken(const base::Error& error) override { ADD_FAILURE() << error.message(); }
+
+ private:
+  Queue queue_{1024};
+};
+
 TEST_F(MmioTest, AnEndlessPrinterLeavesTheLoopToOthers) {
-  StartConsole();
-  // Every slot of the ring, over and over, is the guest's to do; one turn takes a bounded number.
+  FakeDriver rings(memory_, 512, 0x10000);
+  LongPort port;
+  ASSERT_TRUE(port.queue().Start(memory_, rings.Config()).ok());
+  ConsoleDevice console(*loop_, log_);
+  QueuePort* const ports[] = {nullptr, &port};
+  ASSERT_TRUE(console.Start(0, ports).ok());
   const FakeDriver::Buffer buffer{kBuffer, 1, false};
-  for (uint16_t i = 0; i < 8; ++i) rings_->Offer(i, std::span(&buffer, 1));
-  driver_->Write(kQueueNotify, 1);
+  for (uint16_t i = 0; i < 150; ++i) rings.Offer(i, std::span(&buffer, 1));
+  console.OnKick(ConsoleDevice::kTransmitQueue);
+  EXPECT_EQ(rings.TakeUsed().size(), size_t{ConsoleDevice::kBudget});
   loop_->RunOnce(std::chrono::seconds(0));
-  EXPECT_EQ(rings_->TakeUsed().size(), 8u);
+  EXPECT_EQ(rings.TakeUsed().size(), size_t{ConsoleDevice::kBudget});
+  loop_->RunOnce(std::chrono::seconds(0));
+  EXPECT_EQ(rings.TakeUsed().size(), 150u - 2 * ConsoleDevice::kBudget);
+}
+
+TEST_F(MmioTest, AGuestThatWantsRandomBytesForEverLeavesTheLoopToOthers) {
+  FakeDriver rings(memory_, 512, 0x10000);
+  LongPort port;
+  ASSERT_TRUE(port.queue().Start(memory_, rings.Config()).ok());
+  RngDevice rng(*loop_);
+  QueuePort* const ports[] = {&port};
+  ASSERT_TRUE(rng.Start(0, ports).ok());
+  const FakeDriver::Buffer buffer{kBuffer, 16, true};
+  for (uint16_t i = 0; i < 100; ++i) rings.Offer(i, std::span(&buffer, 1));
+  rng.OnKick(0);
+  EXPECT_EQ(rings.TakeUsed().size(), size_t{RngDevice::kBudget});
+  loop_->RunOnce(std::chrono::seconds(0));
+  EXPECT_EQ(rings.TakeUsed().size(), 100u - RngDevice::kBudget);
+}
+
+TEST_F(MmioTest, OfAnEnormousConsoleBufferTheBeginningIsTaken) {
+  base::UniqueFd file(memfd_create("console", MFD_CLOEXEC));
+  ConsoleLog log{base::UniqueFd(dup(file.get()))};
+  Use(std::make_unique<ConsoleDevice>(*loop_, log));
+  StartConsole();
+  const FakeDriver::Buffer buffer{0x10000, 4 * ConsoleDevice::kMaxBufferBytes, false};
+  rings_->Offer(0, std::span(&buffer, 1));
+  driver_->Write(kQueueNotify, ConsoleDevice::kTransmitQueue);
+  loop_->RunOnce(std::chrono::seconds(0));
+  EXPECT_EQ(lseek(file.get(), 0, SEEK_END), off_t{ConsoleDevice::kMaxBufferBytes});
+  EXPECT_EQ(rings_->TakeUsed().size(), 1u);
+  transport_.reset();  // before its log
 }
 
 TEST(BusTest, RangesDoNotOverlapAndAccessesDoNotLeaveThem) {

@@ -1,6 +1,11 @@
 #include "vmm/virtio/queue.h"
 
 #include <gtest/gtest.h>
+#include <signal.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <chrono>
 
 #include "vmm/virtio/fake_driver.h"
 
@@ -281,6 +286,39 @@ TEST_F(QueueTest, ChangesAfterPopDoNotReachTheChain) {
   driver_.WriteDescriptor(0, 0, 0xffffffff, kWrite, 0);
   EXPECT_EQ(chain_.writable_bytes, 4u);
   EXPECT_EQ(chain_.writable[0].size(), 4u);
+}
+
+// Another processor of the guest's, here another process, rewrites the descriptor all the while:
+// what was counted and what was cut into slices must come of one reading.
+TEST_F(QueueTest, ADescriptorThatChangesMeanwhileIsReadOnce) {
+  Start();
+  constexpr uint32_t kLong = 0x1000;
+  const pid_t guest = fork();
+  if (guest == 0) {
+    while (true) {
+      driver_.WriteDescriptor(0, kData, 4, kWrite, 0);
+      driver_.WriteDescriptor(0, kData, kLong, kWrite, 0);
+    }
+  }
+  ASSERT_GT(guest, 0);
+  driver_.WriteDescriptor(0, kData, 4, kWrite, 0);
+  size_t shorter = 0, longer = 0;
+  const auto end = std::chrono::steady_clock::now() + std::chrono::seconds(10);
+  while (shorter < 50'000 || longer < 50'000) {
+    if (std::chrono::steady_clock::now() > end) break;
+    driver_.OfferHead(0);
+    auto popped = queue_.Pop(chain_);
+    ASSERT_TRUE(popped.ok() && *popped);
+    size_t bytes = 0;
+    for (const GuestSlice& slice : chain_.writable) bytes += slice.size();
+    ASSERT_EQ(bytes, chain_.writable_bytes);
+    ++(bytes == kLong ? longer : shorter);
+    queue_.Push(chain_, 0);
+  }
+  EXPECT_EQ(kill(guest, SIGKILL), 0);
+  EXPECT_EQ(waitpid(guest, nullptr, 0), guest);
+  EXPECT_GT(shorter, 0u);
+  EXPECT_GT(longer, 0u);
 }
 
 TEST_F(QueueTest, ChainOutlivesTheQueuesMemory) {
