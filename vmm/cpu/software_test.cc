@@ -8,6 +8,7 @@ namespace {
 
 using ::testing::Contains;
 using ::testing::HasSubstr;
+using ::testing::Not;
 
 SoftwareSpec Good() {
   SoftwareSpec spec;
@@ -44,6 +45,32 @@ TEST(SoftwareArgvTest, RefusesWhatQemusOptionSyntaxCouldTakeForMore) {
   }
   EXPECT_FALSE(IsShareTag("../x"));
   EXPECT_TRUE(IsShareTag("holt"));
+}
+
+// No image whose format could be guessed, no disk, no network, no file but by descriptor.
+TEST(SoftwareArgvTest, NothingOfTheHostIsNamedButDescriptors) {
+  SoftwareSpec spec = Good();
+  spec.initramfs_fd = 13;
+  spec.vsock_fd = 14;
+  spec.shares = {{.tag = "holt", .fd = 15}};
+  spec.cmdline = "console=hvc0";
+  auto argv = SoftwareArgv(spec);
+  ASSERT_TRUE(argv.ok()) << argv.error().message();
+  for (const char* option : {"-nodefaults", "-no-user-config", "-sandbox"})
+    EXPECT_THAT(*argv, Contains(option));
+  for (size_t i = 1; i < argv->size(); ++i) {
+    const std::string& arg = (*argv)[i];
+    if (arg.find('/') != std::string::npos) {
+      EXPECT_TRUE(arg.starts_with("/proc/self/fd/")) << arg;
+    }
+    for (const char* name :
+         {"-drive",  "-blockdev", "-hda",   "-fda",    "-cdrom",  "-sd",      "-mtdblock",
+          "-pflash", "-bios",     "-fsdev", "-virtfs", "-netdev", "-nic",     "-net",
+          "-usb",    "-vnc",      "-gdb",   "-s",      "-loadvm", "-incoming"})
+      EXPECT_NE(arg, name);
+    for (const char* part : {"file=", "path=", "virtio-blk", "scsi", "nvme", "virtio-net"})
+      EXPECT_THAT(arg, Not(HasSubstr(part)));
+  }
 }
 
 TEST(SoftwareArgvTest, RefusesNonsense) {
