@@ -7,6 +7,7 @@
 #include <gtest/gtest.h>
 #include <linux/fs.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include <cstdlib>
@@ -172,6 +173,22 @@ TEST_F(ServerTest, PipesAndSocketsAreNotOpened) {
   EXPECT_EQ(guest().Open(guest().Find(kRoot, "dir"), O_RDONLY).error, EISDIR);
 }
 
+// A device node of the share is the guest's kernel's to open; here it would be the host's.
+TEST_F(ServerTest, DevicesAreNotOpened) {
+  if (mknod((share_ + "/null").c_str(), S_IFCHR | 0666, makedev(1, 3)) != 0 ||
+      mknod((share_ + "/disk").c_str(), S_IFBLK | 0666, makedev(7, 0)) != 0)
+    GTEST_SKIP() << "making devices needs root";
+  for (const char* name : {"null", "disk"}) {
+    const uint64_t node = guest().Find(kRoot, name);
+    ASSERT_NE(node, 0u);
+    EXPECT_EQ(guest().Open(node, O_RDWR).error, ENXIO) << name;
+    EXPECT_EQ(guest().Create(kRoot, name, O_RDWR).error, ENXIO) << name;
+    fuse_setattr_in size{};
+    size.valid = FATTR_SIZE;
+    EXPECT_EQ(guest().Send(FUSE_SETATTR, node, Bytes(size)).error, EINVAL) << name;
+  }
+}
+
 TEST_F(ServerTest, InodesTheGuestDoesNotHoldAreStale) {
   EXPECT_EQ(guest().Send(FUSE_GETATTR, 0, Bytes(fuse_getattr_in{})).error, ESTALE);
   EXPECT_EQ(guest().Send(FUSE_GETATTR, 77, Bytes(fuse_getattr_in{})).error, ESTALE);
@@ -309,8 +326,89 @@ TEST_F(ServerTest, ReadOnlyRefusesEveryChange) {
   EXPECT_EQ(guest().Send(FUSE_WRITE, file, Bytes(write) + "x").error, EROFS);
   EXPECT_EQ(guest().Send(FUSE_FALLOCATE, file, Bytes(fuse_fallocate_in{fh, 0, 100, 0, 0})).error,
             EROFS);
+  fuse_copy_file_range_in copy{};
+  copy.fh_in = copy.fh_out = fh;
+  copy.len = 1;
+  EXPECT_EQ(guest().Send(FUSE_COPY_FILE_RANGE, file, Bytes(copy)).error, EROFS);
+  EXPECT_EQ(
+      guest()
+          .Send(FUSE_RENAME2, kRoot,
+                FakeGuest::Named(
+                    FakeGuest::Named(Bytes(fuse_rename2_in{kRoot, RENAME_EXCHANGE, 0}), "file"),
+                    "fifo"))
+          .error,
+      EROFS);
+  EXPECT_EQ(guest().Create(kRoot, "file", O_RDONLY).error, EROFS);
+  EXPECT_EQ(guest().Send(FUSE_ACCESS, file, Bytes(fuse_access_in{W_OK, 0})).error, EROFS);
   EXPECT_EQ(*base::ReadFile(share_ + "/file"), "content");
   EXPECT_EQ(std::distance(std::filesystem::directory_iterator(share_), {}), 5);
+}
+
+// CVE-2021-20263: a file that was changed by somebody without privilege is no longer one that gives
+// privileges. The guest's kernel leaves that to us.
+TEST_F(ServerTest, AChangeTakesSetIdBitsAndCapabilitiesAway) {
+  const uint64_t file = guest().Find(kRoot, "file");
+  const std::string path = share_ + "/file";
+  // cap_net_raw+ep, version 2; who may not set it is tested for the mode alone.
+  const std::string capability("\1\0\0\2\0\x20\0\0\0\0\0\0\0\0\0\0\0\0\0\0", 20);
+  fuse_setxattr_in set{};
+  set.size = static_cast<uint32_t>(capability.size());
+  const std::string set_capability =
+      Bytes(set) + FakeGuest::Named("", "security.capability") + capability;
+  const std::string get_capability =
+      Bytes(fuse_getxattr_in{64, 0}) + FakeGuest::Named("", "security.capability");
+  auto changed_by = [&](const char* what, const auto& change) {
+    SCOPED_TRACE(what);
+    const bool set_it = guest().Send(FUSE_SETXATTR, file, set_capability).ok();
+    EXPECT_TRUE(set_it || geteuid() != 0);
+    ASSERT_EQ(chmod(path.c_str(), 06755), 0);
+    ASSERT_EQ(guest().Send(FUSE_GETXATTR, file, get_capability).ok(), set_it);
+    change();
+    EXPECT_EQ(guest().Send(FUSE_GETXATTR, file, get_capability).error, ENODATA);
+    struct stat st {};
+    ASSERT_EQ(stat(path.c_str(), &st), 0);
+    EXPECT_EQ(st.st_mode & 07777, 0755u);
+  };
+  const uint64_t fh = guest().Open(file, O_RDWR).As<fuse_open_out>().fh;
+  changed_by("WRITE", [&] {
+    fuse_write_in write{};
+    write.fh = fh;
+    write.size = 1;
+    write.write_flags = FUSE_WRITE_KILL_SUIDGID;
+    EXPECT_TRUE(guest().Send(FUSE_WRITE, file, Bytes(write) + "x").ok());
+  });
+  changed_by("SETATTR of the size", [&] {
+    fuse_setattr_in size{};
+    size.valid = FATTR_SIZE | FATTR_KILL_SUIDGID;
+    size.size = 3;
+    EXPECT_TRUE(guest().Send(FUSE_SETATTR, file, Bytes(size)).ok());
+  });
+  changed_by("OPEN with O_TRUNC", [&] {
+    EXPECT_TRUE(
+        guest()
+            .Send(FUSE_OPEN, file, Bytes(fuse_open_in{O_RDWR | O_TRUNC, FUSE_OPEN_KILL_SUIDGID}))
+            .ok());
+  });
+  changed_by("CREATE of what is there", [&] {
+    EXPECT_TRUE(guest()
+                    .Send(FUSE_CREATE, kRoot,
+                          FakeGuest::Named(Bytes(fuse_create_in{O_RDWR | O_TRUNC, 0644, 0,
+                                                                FUSE_OPEN_KILL_SUIDGID}),
+                                           "file"))
+                    .ok());
+  });
+  // These two do not say it: what counts is who asks.
+  ASSERT_TRUE(base::WriteFile(path, "content").ok());
+  const uint32_t was = guest().uid;
+  changed_by("COPY_FILE_RANGE", [&] {
+    guest().uid = 1000;
+    fuse_copy_file_range_in copy{};
+    copy.fh_in = copy.fh_out = fh;
+    copy.off_out = 100;
+    copy.len = 3;
+    EXPECT_TRUE(guest().Send(FUSE_COPY_FILE_RANGE, file, Bytes(copy)).ok());
+    guest().uid = was;
+  });
 }
 
 TEST_F(ServerTest, InodesBeyondTheLimitArePutAwayAndComeBack) {
