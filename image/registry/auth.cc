@@ -122,9 +122,20 @@ AuthPlaces AuthPlaces::Usual(const std::string& auth_file) {
   return places;
 }
 
+Result<AuthLookup> ParseAuthFile(const std::string& text, const std::string& path,
+                                 const Reference& reference) {
+  AuthLookup lookup;
+  if (text.find_first_not_of(" \t\r\n") == std::string::npos) return lookup;
+  // The parser's message, which quotes the text, stays out.
+  Json json = Json::parse(text, nullptr, false);
+  if (json.is_discarded() || !json.is_object())
+    return MakeError(Code::kInvalidArgument, "{} is not a JSON object; log in again", path);
+  TRY(Search(path, json, Keys(reference), lookup));
+  return lookup;
+}
+
 Result<AuthLookup> FindCredentials(const AuthPlaces& places, const Reference& reference) {
   AuthLookup lookup;
-  std::vector<std::string> keys = Keys(reference);
   for (const std::string& path : places.files) {
     auto text = base::ReadFile(path, kMaxAuthFile);
     if (!text) {
@@ -132,13 +143,9 @@ Result<AuthLookup> FindCredentials(const AuthPlaces& places, const Reference& re
       if (missing && !places.must_exist) continue;
       return std::move(text).error().Wrap("credentials");
     }
-    if (text->find_first_not_of(" \t\r\n") == std::string::npos) continue;
-    // The text holds passwords: the parser's message, which quotes it, stays out.
-    Json json = Json::parse(*text, nullptr, false);
-    if (json.is_discarded() || !json.is_object())
-      return MakeError(Code::kInvalidArgument, "credentials: {} is not a JSON object; log in again",
-                       path);
-    TRY_CONTEXT(Search(path, json, keys, lookup), "credentials");
+    TRY_ASSIGN_CONTEXT(AuthLookup found, ParseAuthFile(*text, path, reference), "credentials");
+    if (lookup.helper.empty()) lookup.helper = std::move(found.helper);
+    lookup.credentials = std::move(found.credentials);
     if (lookup.credentials) return lookup;
   }
   return lookup;

@@ -31,6 +31,11 @@ struct AuthLookup {
   std::string helper;
 };
 
+// What the text of one file (Docker's config.json, podman's auth.json) says of the registry of
+// `reference`. Errors name `path` and never quote the text, which holds passwords.
+base::Result<AuthLookup> ParseAuthFile(const std::string& text, const std::string& path,
+                                       const Reference& reference);
+
 // The credentials for the registry of `reference`: the entry of the longest prefix of its name
 // (podman) or its host (Docker; docker.io under its old URL, too). An unreadable file is an error.
 base::Result<AuthLookup> FindCredentials(const AuthPlaces& places, const Reference& reference);

@@ -74,6 +74,60 @@ TEST_F(AuthTest, RefusesDamagedFilesWithoutShowingThem) {
   EXPECT_TRUE(Find(R"({"auths":[1,2]})", "r.example/x").ok());
 }
 
+// Nothing of these is a login, and none does harm.
+TEST_F(AuthTest, OddFilesAreNoLogin) {
+  const std::string deep(200'000, '[');
+  const std::string odd[] = {
+      "",
+      " \n",
+      "{}",
+      R"({"auths":7})",
+      R"({"auths":{"r.example":[]}})",
+      R"({"auths":{"r.example":{"auth":7,"username":{},"password":[]}}})",
+      R"({"auths":{"r.example":{"auth":"","username":"","password":"p"}}})",
+      R"({"auths":{"r.example":{"password":"p"}}})",
+      R"({"auths":{"r.example":null},"credHelpers":[],"credsStore":{}})",
+      R"({"auths":{"r.example/x/y":{"username":"a","password":"b"}}})",
+      R"({"auths":{"r.example.evil":{"username":"a","password":"b"}}})",
+      R"({"auths":{"R.EXAMPLE":{"username":"a","password":"b"}}})",
+  };
+  for (const std::string& text : odd) {
+    auto found = Find(text, "r.example/x");
+    ASSERT_TRUE(found.ok()) << text << ": " << found.error().message();
+    EXPECT_FALSE(found->credentials) << text;
+    EXPECT_EQ(found->helper, "") << text;
+  }
+  const std::string bad[] = {
+      "7",
+      "[]",
+      "null",
+      "{",
+      deep,
+      R"({"auths":)" + deep,
+      R"({"auths":{"r.example":{"auth":"a"}}})",
+      R"({"auths":{"r.example":{"auth":"===="}}})",
+      R"({"auths":{"r.example":{"auth":"YTpi\n"}}})",
+      std::string("{\"auths\":\xff\xfe}"),
+      std::string("{\"auths\":{\"r.example\":{\"username\":\"\xc3\x28\"}}}"),
+      "{}" + std::string(2 << 20, ' '),
+  };
+  for (const std::string& text : bad) {
+    auto found = Find(text, "r.example/x");
+    ASSERT_FALSE(found.ok()) << text.substr(0, 60);
+    EXPECT_LT(found.error().message().size(), 300u);
+  }
+}
+
+TEST_F(AuthTest, AHelpersNameIsShownTame) {
+  auto found =
+      Find(R"({"credHelpers":{"r.example":"x\u001b[2J\n)" + std::string(5000, 'y') + "\"}}",
+           "r.example/x");
+  ASSERT_TRUE(found.ok());
+  EXPECT_EQ(found->helper.find('\x1b'), std::string::npos);
+  EXPECT_EQ(found->helper.find('\n'), std::string::npos);
+  EXPECT_LT(found->helper.size(), 500u);
+}
+
 TEST_F(AuthTest, LooksInTheUsualPlacesInOrder) {
   setenv("HOME", (directory_ + "/home").c_str(), 1);
   setenv("XDG_RUNTIME_DIR", (directory_ + "/run").c_str(), 1);
