@@ -71,6 +71,18 @@ TEST(Convert, AnImageAlone) {
       << oci::CheckSupported(config).error().message();
 }
 
+TEST(Convert, AnImagesLabelsDoNotSteerHolt) {
+  oci::ImageConfig image = Image();
+  image.config.labels = {{"holt.stop-timeout", "86400"}, {"holt.", ""}, {"holter", "kept"}};
+  oci::Config config = Convert(image, Options());
+  EXPECT_FALSE(config.annotations.contains("holt.stop-timeout"));
+  EXPECT_FALSE(config.annotations.contains("holt."));
+  EXPECT_EQ(config.annotations["holter"], "kept");
+  ContainerOptions options = Options();
+  options.annotations = {{"holt.stop-timeout", "3"}};
+  EXPECT_EQ(Convert(image, options).annotations["holt.stop-timeout"], "3");
+}
+
 TEST(Convert, TheUserWins) {
   ContainerOptions options = Options();
   options.args = {"other", "--verbose"};
