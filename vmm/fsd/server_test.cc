@@ -199,6 +199,8 @@ TEST_F(ServerTest, InodesTheGuestDoesNotHoldAreStale) {
   guest().Send(FUSE_FORGET, file, Bytes(fuse_forget_in{1'000'000}));
   EXPECT_EQ(guest().Send(FUSE_GETATTR, file, Bytes(fuse_getattr_in{})).error, ESTALE);
   EXPECT_NE(guest().Find(kRoot, "file"), file) << "a number that comes back names nothing old";
+  EXPECT_EQ(guest().Send(FUSE_GETATTR, file, Bytes(fuse_getattr_in{})).error, ESTALE)
+      << "its place is taken by another";
   guest().Send(FUSE_FORGET, kRoot, Bytes(fuse_forget_in{UINT64_MAX}));
   EXPECT_TRUE(guest().Send(FUSE_GETATTR, kRoot, Bytes(fuse_getattr_in{})).ok());
   // More announced than sent.
