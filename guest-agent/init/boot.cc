@@ -51,9 +51,11 @@ Status MountBase() {
 }
 
 // The mounted root becomes "/", on top of the initramfs, whose files stay: the running program is
-// one.
+// one. A container that is made to execute /proc/self/exe reaches it, and must not write to it.
 Status MoveRoot() {
   if (chdir(kNewRoot) != 0) return HOLT_ERRNO("chdir {}", kNewRoot);
+  if (mount(nullptr, "/", nullptr, MS_REMOUNT | MS_BIND | MS_RDONLY, nullptr) != 0)
+    return HOLT_ERRNO("make the initramfs read-only");
   if (mount(".", "/", nullptr, MS_MOVE, nullptr) != 0) return HOLT_ERRNO("move the root");
   if (chroot(".") != 0) return HOLT_ERRNO("chroot");
   if (chdir("/") != 0) return HOLT_ERRNO("chdir /");

@@ -122,6 +122,25 @@ TEST_F(AgentHostileTest, ACwdThroughADescriptorIsRefused) {
   }
 }
 
+// Who is made to execute /proc/self/exe executes the agent's own program, and can be found by it.
+TEST_F(AgentHostileTest, TheAgentsProgramCannotBeWritten) {
+  auto process = Background("exe", ContainerConfig({"/probe", "overwrite-program"}));
+  EXPECT_THAT(ReadStream(process.out.get(), "looking"), HasSubstr("looking"));
+  // It runs only when the probe does not, which never waits: the probe cannot miss it.
+  oci::Process victim = ContainerProcess({"/proc/self/exe"});
+  victim.scheduler.emplace();
+  victim.scheduler->policy = "SCHED_IDLE";
+  auto exec = vm().Exec("exe", "victim", victim);
+  ASSERT_TRUE(exec.ok()) << exec.error().message();
+  // That it is being executed keeps it from being written to, in most kernels; that its mount is
+  // read-only keeps it from any change.
+  EXPECT_THAT(ReadStream(process.out.get()),
+              AnyOf("\n/init: Text file busy\nRead-only file system\n",
+                    "\n/init: Read-only file system\nRead-only file system\n"));
+  (void)vm().Finish(std::move(*exec));
+  DeleteOk("exe");
+}
+
 TEST_F(AgentHostileTest, FloodsOfProcessesAreSwept) {
   oci::Config config = ContainerConfig(
       {"sh", "-c",

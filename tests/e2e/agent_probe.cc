@@ -141,6 +141,33 @@ int Emit(size_t count) {
   return 0;
 }
 
+// Waits for a process that executes another program than this one, and tries to write to that
+// program (CVE-2019-5736). Never yields: who is looked for runs only where this does not.
+int OverwriteProgram() {
+  char own[256] = {};
+  if (readlink("/proc/self/exe", own, sizeof own - 1) < 0) return Report(false);
+  std::puts("looking");
+  std::fflush(stdout);
+  while (true) {
+    DIR* directory = opendir("/proc");
+    if (directory == nullptr) return Report(false);
+    while (dirent* entry = readdir(directory)) {
+      if (entry->d_name[0] < '0' || entry->d_name[0] > '9') continue;
+      char path[300], target[256] = {};
+      std::snprintf(path, sizeof path, "/proc/%s/exe", entry->d_name);
+      if (readlink(path, target, sizeof target - 1) < 0 || std::strcmp(target, own) == 0) continue;
+      // Held, so that it can be tried again when nothing executes it any more.
+      int program = open(path, O_PATH);
+      if (program < 0) continue;
+      std::snprintf(path, sizeof path, "/proc/self/fd/%d", program);
+      std::printf("%s: ", target);
+      Report(open(path, O_WRONLY) >= 0);
+      return Report(chmod(path, 0777) == 0);
+    }
+    closedir(directory);
+  }
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -163,6 +190,7 @@ int main(int argc, char** argv) {
   if (command == "mkdir" && argc > 2) return Report(mkdir(argv[2], 0755) == 0);
   if (command == "ptrace") return Report(ptrace(PTRACE_SEIZE, number(2), 0, 0) == 0);
   if (command == "getppid") return Report(syscall(SYS_getppid) >= 0);
+  if (command == "overwrite-program") return OverwriteProgram();
   if (command == "nofile") {
     rlimit limit{};
     getrlimit(RLIMIT_NOFILE, &limit);
