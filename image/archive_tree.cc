@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <linux/openat2.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -154,7 +155,14 @@ Result<UniqueFd> ArchiveTree::Open(const std::string& name) const {
     TRY_ASSIGN(std::string path, Resolve(name));
     return base::Open(path, O_RDONLY);
   }
-  return base::OpenAt2(directory_.get(), name, O_RDONLY, RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS);
+  TRY_ASSIGN(UniqueFd found, base::OpenAt2(directory_.get(), name, O_PATH,
+                                           RESOLVE_BENEATH | RESOLVE_NO_MAGICLINKS));
+  // Opening a pipe waits for its writer, and opening a device acts on it.
+  struct stat st {};
+  if (fstat(found.get(), &st) != 0) return HOLT_ERRNO("stat \"{}\"", layer::ShownName(name));
+  if (!S_ISREG(st.st_mode))
+    return MakeError(Code::kInvalidArgument, "\"{}\" is not a file", layer::ShownName(name));
+  return base::Open(fmt::format("/proc/self/fd/{}", found.get()), O_RDONLY);
 }
 
 Result<std::string> ArchiveTree::Read(const std::string& name, size_t max_bytes) const {

@@ -8,6 +8,7 @@
 namespace holt {
 namespace {
 
+using testing::AllOf;
 using testing::HasSubstr;
 
 class ImageCliTest : public HoltTest {
@@ -41,6 +42,18 @@ TEST_F(ImageCliTest, ACompressedRootFileSystem) {
     EXPECT_EQ(run.out, "unpacked\n") << compress << ": " << run.err;
     EXPECT_EQ(Holt({"rmi", "packed"}).status, 0);
   }
+}
+
+TEST_F(ImageCliTest, OneImageOfAnArchive) {
+  const std::string archive = std::string(getenv("HOLT_TEST_IMAGES")) + "/podman.tar";
+  const std::string name = "localhost/made-by/podman:1";
+  Finished import = Holt({"import", "--select", name, archive});
+  ASSERT_EQ(import.status, 0) << import.err;
+  EXPECT_EQ(import.out, name + "\n");
+  EXPECT_EQ(Holt({"rmi", name}).status, 0);
+  Finished none = Holt({"import", "--select", "nosuch:1", archive});
+  EXPECT_EQ(none.status, 1);
+  EXPECT_THAT(ErrorOf(none), AllOf(HasSubstr("no image \"nosuch:1\""), HasSubstr(name)));
 }
 
 TEST_F(ImageCliTest, AnImageInUseStaysUnlessForced) {

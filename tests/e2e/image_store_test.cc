@@ -1,13 +1,16 @@
 // The store as crashed, concurrent and unlucky processes leave it, and the roots that come of it.
 
 #include <fcntl.h>
+#include <poll.h>
 #include <signal.h>
 #include <sys/mount.h>
 #include <sys/wait.h>
 
 #include "image/digest.h"
+#include "image/file_lock.h"
 #include "image/gc.h"
 #include "image/import.h"
+#include "image/progress.h"
 #include "image/rootfs.h"
 #include "tests/e2e/image_fixture.h"
 #include "tests/e2e/tar_maker.h"
@@ -29,6 +32,7 @@ struct Archive {
   std::map<std::string, std::string> files;
   std::string config_name;
   std::string first_layer_name;
+  std::string entry;  // of index.json, open at its end
 
   std::string Tar() const {
     TarMaker tar;
@@ -60,13 +64,24 @@ struct Archive {
         R"({"schemaVersion":2,"mediaType":"application/vnd.oci.image.manifest.v1+json","config":)" +
         Descriptor("config.v1+json", config) + ",\"layers\":[" + descriptors + "]}";
     archive.files[BlobName(manifest)] = manifest;
-    std::string entry = Descriptor("manifest.v1+json", manifest);
-    entry.pop_back();
-    archive.files["index.json"] =
-        R"({"schemaVersion":2,"manifests":[)" + entry +
-        R"(,"annotations":{"org.opencontainers.image.ref.name":"test:1"}}]})";
+    archive.entry = Descriptor("manifest.v1+json", manifest);
+    archive.entry.pop_back();
+    archive.files["index.json"] = Index(Named(archive, "test:1"));
     archive.files["oci-layout"] = R"({"imageLayoutVersion":"1.0.0"})";
     return archive;
+  }
+  // Both in one archive.
+  static Archive OfTwo(const Archive& one, const Archive& two) {
+    Archive both = one;
+    both.files.insert(two.files.begin(), two.files.end());
+    both.files["index.json"] = Index(Named(one, "one:1") + "," + Named(two, "two:1"));
+    return both;
+  }
+  static std::string Named(const Archive& image, const std::string& name) {
+    return image.entry + R"(,"annotations":{"org.opencontainers.image.ref.name":")" + name + "\"}}";
+  }
+  static std::string Index(const std::string& entries) {
+    return R"({"schemaVersion":2,"manifests":[)" + entries + "]}";
   }
   static std::string Descriptor(const std::string& type, const std::string& content) {
     return fmt::format(R"({{"mediaType":"application/vnd.oci.image.{}","digest":"{}","size":{}}})",
@@ -247,7 +262,85 @@ TEST_F(StoreTest, PlainRootFileSystem) {
   EXPECT_THAT(Import(*store, "hello").error().message(), HasSubstr("tar"));
 }
 
+// --- archives of several images ---
+
+TEST_F(StoreTest, SelectTakesOneOfAnOciArchive) {
+  Archive one = Archive::Of({TarMaker().File("one", "1").Finish()});
+  Archive two = Archive::Of({TarMaker().File("two", "2").Finish()});
+  const std::string tar = Archive::OfTwo(one, two).Tar();
+  auto store = Open();
+  for (const char* select : {"two:1", "docker.io/library/two:1"}) {
+    auto images = Import(*store, tar, {.select = select});
+    ASSERT_TRUE(images.ok()) << images.error().message();
+    ASSERT_EQ(images->size(), 1u) << select;
+    EXPECT_EQ(images->front().id,
+              "sha256:" + two.config_name.substr(two.config_name.rfind('/') + 1));
+    EXPECT_EQ(store->ListImages()->size(), 1u);
+  }
+  EXPECT_TRUE(store->FindImage("two:1").ok());
+  StoredImage named = Imported(*store, tar, {.name = "other", .select = "one:1"});
+  EXPECT_EQ(store->FindImage("other")->id, named.id);
+  EXPECT_FALSE(store->FindImage("one:1").ok());
+  EXPECT_THAT(Import(*store, tar, {.select = "nosuch"}).error().message(),
+              AllOf(HasSubstr("it has no image \"nosuch\""), HasSubstr("it has: one:1, two:1")));
+  EXPECT_THAT(Import(*store, tar, {.name = "x"}).error().message(),
+              AllOf(HasSubstr("it has 2 images"), HasSubstr("--select: one:1, two:1")));
+  EXPECT_EQ(Import(*store, tar)->size(), 2u) << "without a choice all are taken";
+}
+
+TEST_F(StoreTest, SelectTakesOneOfADockerArchive) {
+  std::string manifest;
+  TarMaker tar;
+  auto add = [&](const std::string& content, const std::string& tags) {
+    const std::string layer = TarMaker().File(content, content).Finish();
+    const std::string config =
+        R"({"architecture":"amd64","os":"linux","rootfs":{"type":"layers","diff_ids":[")" +
+        image::Sha256(layer).text() + R"("]}})";
+    const std::string config_name = image::Sha256(config).hex() + ".json";
+    const std::string layer_name = image::Sha256(layer).hex() + ".tar";
+    tar.File(config_name, config).File(layer_name, layer);
+    manifest += (manifest.empty() ? "" : ",") + (R"({"Config":")" + config_name) +
+                R"(","RepoTags":[)" + tags + R"(],"Layers":[")" + layer_name + "\"]}";
+    return image::Sha256(config).text();
+  };
+  const std::string one = add("one", R"("one:1","uno:1")");
+  const std::string two = add("two", R"("two:1")");
+  const std::string bytes = tar.File("manifest.json", "[" + manifest + "]").Finish();
+  auto store = Open();
+  auto images = Import(*store, bytes, {.select = "uno:1"});
+  ASSERT_TRUE(images.ok()) << images.error().message();
+  ASSERT_EQ(images->size(), 1u);
+  EXPECT_EQ(store->FindImage("uno:1")->id, one);
+  EXPECT_FALSE(store->FindImage("one:1").ok()) << "its other name was not asked for";
+  EXPECT_EQ(Imported(*store, bytes, {.select = "docker.io/library/two:1"}).id, two);
+  EXPECT_THAT(Import(*store, bytes, {.select = "nosuch"}).error().message(),
+              HasSubstr("it has no image \"nosuch\"; it has: one:1, uno:1, two:1"));
+  EXPECT_THAT(Import(*store, bytes, {.name = "x"}).error().message(),
+              HasSubstr("choose with --select: one:1, uno:1, two:1"));
+  EXPECT_EQ(Import(*store, bytes)->size(), 3u) << "every name of every image";
+}
+
 // --- archives that lie ---
+
+TEST_F(StoreTest, ALayoutOfPipesAndLinksIsNotRead) {
+  const std::string layout = Path("layout");
+  auto store = Open();
+  auto message = [&] {
+    auto images = ImportImage(*store, layout, {});
+    return images ? "it was accepted" : images.error().message();
+  };
+  ASSERT_TRUE(base::MakeDirs(layout).ok());
+  // Would wait for a writer for ever.
+  ASSERT_EQ(mkfifo((layout + "/index.json").c_str(), 0600), 0);
+  EXPECT_THAT(message(), HasSubstr("\"index.json\" is not a file"));
+  ASSERT_EQ(unlink((layout + "/index.json").c_str()), 0);
+  ASSERT_TRUE(base::WriteFile(Path("secret"), Archive::Of(MergeLayers()).files["index.json"]).ok());
+  for (const std::string& target : {Path("secret"), std::string("../secret")}) {
+    ASSERT_EQ(symlink(target.c_str(), (layout + "/index.json").c_str()), 0);
+    EXPECT_THAT(message(), HasSubstr("index.json: Invalid cross-device link")) << target;
+    ASSERT_EQ(unlink((layout + "/index.json").c_str()), 0);
+  }
+}
 
 TEST_F(StoreTest, WrongDigests) {
   Archive archive = Archive::Of(MergeLayers());
@@ -348,6 +441,41 @@ TEST_F(StoreTest, FourAtOnce) {
   EXPECT_EQ(Open()->ListImages()->size(), 1U);
   EXPECT_EQ(Names("layers").size(), 3U);
   EXPECT_TRUE(Names("tmp").empty());
+}
+
+TEST_F(StoreTest, ASecondProcessSaysThatItWaits) {
+  auto store = Open();
+  const std::string layer = TarMaker().File("f", "x").Finish();
+  ASSERT_TRUE(base::WriteFile(input_, Archive::Of({layer}).Tar()).ok());
+  // What the first one holds while it unpacks.
+  auto held = image::FileLock::Acquire(store->LayerLockPath(image::Sha256(layer)),
+                                       image::LockMode::kExclusive, std::chrono::seconds(0));
+  ASSERT_TRUE(held.ok());
+  int fds[2];
+  ASSERT_EQ(pipe2(fds, O_CLOEXEC), 0);
+  const pid_t pid = fork();
+  if (pid == 0) {
+    held->Release();  // the copy that fork() made
+    auto progress = image::MakeLineProgress(fdopen(fds[1], "w"));
+    auto opened = Store::Open(where_);
+    _exit(opened && ImportImage(**opened, input_, {.progress = progress.get()}) ? 0 : 1);
+  }
+  close(fds[1]);
+  base::UniqueFd said(fds[0]);
+  std::string text;
+  pollfd ready{said.get(), POLLIN, 0};
+  while (text.find("waiting for another holt that fetches it") == std::string::npos) {
+    char buffer[512];
+    if (poll(&ready, 1, 10'000) != 1) break;
+    const ssize_t n = read(said.get(), buffer, sizeof buffer);
+    if (n <= 0) break;
+    text.append(buffer, static_cast<size_t>(n));
+  }
+  EXPECT_THAT(text, HasSubstr("waiting for another holt that fetches it"));
+  EXPECT_EQ(waitpid(pid, nullptr, WNOHANG), 0) << "it did not wait";
+  held->Release();
+  EXPECT_EQ(WaitFor(pid), 0);
+  EXPECT_EQ(store->ListImages()->size(), 1u);
 }
 
 TEST_F(StoreTest, LayersNobodyFinishedAreNotTrusted) {
