@@ -239,6 +239,18 @@ TEST_F(LoopTest, AChildsLastLineSaysWhyItEnded) {
   EXPECT_EQ((*child)->Describe(), "helper exited with status 3: bad \\x1b[31m thing");
 }
 
+TEST_F(LoopTest, ALineWithoutEndIsNotKeptWhole) {
+  base::SpawnOptions options;
+  options.argv = {"/bin/sh", "-c", "head -c 1000000 /dev/zero | tr '\\0' x >&2"};
+  options.environment = {"PATH=/usr/bin:/bin"};
+  bool ended = false;
+  auto child = Child::Start(*loop_, "helper", std::move(options), [&] { ended = true; });
+  ASSERT_TRUE(child.ok()) << child.error().message();
+  EXPECT_TRUE(RunUntil([&] { return ended; }));
+  EXPECT_GT((*child)->last_line().size(), 100u);
+  EXPECT_LT((*child)->last_line().size(), 10'000u);
+}
+
 TEST_F(LoopTest, ADestroyedChildIsKilledAndReaped) {
   base::SpawnOptions options;
   options.argv = {"/bin/sleep", "100"};

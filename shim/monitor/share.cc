@@ -34,6 +34,9 @@ base::Status MakeReadOnly(const std::string& target) {
   return HOLT_ERRNO("make {} read-only", target);
 }
 
+// Paths of the configuration are looked up in an image that its maker may have filled with links.
+constexpr uint64_t kResolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+
 bool HasOption(const oci::Mount& mount, std::string_view option) {
   return std::find(mount.options.begin(), mount.options.end(), option) != mount.options.end();
 }
@@ -65,15 +68,15 @@ base::Status MakeInRoot(int root, const std::string& path, bool file) {
     std::string name = path.substr(begin, end - begin);
     std::string next = done + "/" + name;
     at = end;
-    auto there = base::OpenAt2(root, next, O_PATH, RESOLVE_IN_ROOT);
+    auto there = base::OpenAt2(root, next, O_PATH, kResolve);
     if (there) {
       done = next;
       continue;
     }
     if (there.error().err() != ENOENT) return std::move(there).error();
     bool last = path.find_first_not_of('/', end) == std::string::npos;
-    TRY_ASSIGN(UniqueFd parent, base::OpenAt2(root, done.empty() ? "/" : done, O_PATH | O_DIRECTORY,
-                                              RESOLVE_IN_ROOT));
+    TRY_ASSIGN(UniqueFd parent,
+               base::OpenAt2(root, done.empty() ? "/" : done, O_PATH | O_DIRECTORY, kResolve));
     if (last && file) {
       UniqueFd made(
           openat(parent.get(), name.c_str(), O_CREAT | O_EXCL | O_CLOEXEC | O_WRONLY, 0644));
