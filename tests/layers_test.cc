@@ -113,5 +113,60 @@ TEST(DocsTest, NamedPathsExist) {
   }
 }
 
+// Suite.Name of every GoogleTest case in the tree.
+std::set<std::string> AllTests() {
+  static const std::regex kTest(R"(\bTEST(?:_F|_P)?\(\s*(\w+)\s*,\s*(\w+)\s*\))");
+  std::set<std::string> tests;
+  auto add = [&](const fs::path& folder) {
+    for (const auto& entry : fs::recursive_directory_iterator(fs::path(HOLT_SOURCE_DIR) / folder)) {
+      if (!entry.path().filename().string().ends_with("_test.cc")) continue;
+      std::ifstream in(entry.path());
+      const std::string text((std::istreambuf_iterator<char>(in)), {});
+      for (std::sregex_iterator it(text.begin(), text.end(), kTest), end; it != end; ++it)
+        tests.insert((*it)[1].str() + "." + (*it)[2].str());
+    }
+  };
+  for (const auto& [folder, allowed] : Allowed()) add(folder);
+  add("tests");
+  return tests;
+}
+
+// What is wrong with a row of docs/threats.md, "" if nothing: `class | how | tests`, where the last
+// names tests that exist or says that holt has no such thing.
+std::string RowProblem(const std::string& row, const std::set<std::string>& tests) {
+  static const std::regex kName(R"(`([A-Za-z]\w*\.[A-Z]\w*)`)");
+  const size_t last = row.rfind('|', row.size() - 2);
+  if (!row.ends_with("|") || last == std::string::npos) return "is no row of three columns";
+  const std::string column = row.substr(last);
+  int named = 0;
+  for (std::sregex_iterator it(column.begin(), column.end(), kName), end; it != end; ++it, ++named)
+    if (!tests.contains((*it)[1])) return "names " + (*it)[1].str() + ", which is no test";
+  if (named == 0 && column.find("holt has no") == std::string::npos)
+    return "names no test and does not say that holt has no such thing";
+  return "";
+}
+
+TEST(DocsTest, NamedTestsExist) {
+  const std::set<std::string> tests = AllTests();
+  EXPECT_GT(tests.size(), 300u);
+  std::ifstream in(fs::path(HOLT_SOURCE_DIR) / "docs/threats.md");
+  int rows = 0;
+  for (std::string line; std::getline(in, line);) {
+    if (!line.starts_with("| ") || line.starts_with("| class ")) continue;
+    ++rows;
+    EXPECT_EQ(RowProblem(line, tests), "") << line;
+  }
+  EXPECT_GE(rows, 24);
+}
+
+TEST(DocsTest, ARowThatNamesNoTestIsSeen) {
+  const std::set<std::string> tests = {"A.B", "Good.Test"};
+  EXPECT_EQ(RowProblem("| x | y | `Good.Test`, `A.B` |", tests), "");
+  EXPECT_EQ(RowProblem("| x | y | holt has no snapshots yet |", tests), "");
+  EXPECT_NE(RowProblem("| x | y | `Gone.Test` |", tests), "");
+  EXPECT_NE(RowProblem("| x | `Good.Test` | later |", tests), "");
+  EXPECT_NE(RowProblem("| x | y |  |", tests), "");
+}
+
 }  // namespace
 }  // namespace holt
