@@ -16,16 +16,10 @@ import sys
 import tempfile
 import time
 
+sys.path.insert(0, os.path.dirname(os.path.abspath(__file__)))
+import cpio  # noqa: E402
+
 MARK = b"guest: off"
-
-
-def newc(name, mode, content=b"", device=(0, 0)):
-    """One entry of a cpio archive in the form that kernels read (buffer-format.rst)."""
-    path = name.encode() + b"\0"
-    fields = (0, mode, 0, 0, 1, 0, len(content), 0, 0, *device, len(path), 0)
-    entry = b"070701" + b"".join(b"%08x" % field for field in fields) + path
-    entry += b"\0" * (-len(entry) % 4) + content
-    return entry + b"\0" * (-len(entry) % 4)
 
 
 def make_initramfs(build, directory):
@@ -33,8 +27,8 @@ def make_initramfs(build, directory):
         init = source.read()
     path = os.path.join(directory, "initramfs")
     with open(path, "wb") as out:
-        out.write(newc("dev", 0o040755) + newc("dev/console", 0o020600, device=(5, 1)) + newc("init", 0o100755, init) +
-                  newc("TRAILER!!!", 0))
+        out.write(cpio.newc("dev", 0o040755) + cpio.newc("dev/console", 0o020600, device=(5, 1)) +
+                  cpio.newc("init", 0o100755, init) + cpio.END)
     return path
 
 

@@ -7,6 +7,8 @@ import subprocess
 import tempfile
 import time
 
+import cpio
+
 VIRTIOFSD = "/usr/lib/qemu/virtiofsd"
 
 
@@ -21,11 +23,8 @@ def demo_image():
 
 def with_peer_init(build, directory):
     """The guest's initramfs with the peer's init appended as a second archive; returns its path."""
-    tree = os.path.join(directory, "extra")
-    os.makedirs(tree)
-    shutil.copy(os.path.join(build, "tests/bench/holt-perf-peer-init"), os.path.join(tree, "peer-init"))
-    extra = subprocess.run(["cpio", "-o", "-H", "newc", "--quiet"], cwd=tree, input=b"peer-init\n",
-                           stdout=subprocess.PIPE, check=True).stdout
+    with open(os.path.join(build, "tests/bench/holt-perf-peer-init"), "rb") as init:
+        extra = cpio.newc("peer-init", 0o100755, init.read()) + cpio.END
     path = os.path.join(directory, "initramfs.cpio")
     with open(path, "wb") as out, open(os.path.join(build, "share/holt/initramfs.cpio"), "rb") as base:
         content = base.read()
