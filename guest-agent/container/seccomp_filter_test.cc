@@ -48,6 +48,9 @@ TEST(SeccompTest, AListOfWhatIsDenied) {
 }
 
 TEST(SeccompTest, AListOfWhatIsAllowed) {
+#ifdef __SANITIZE_ADDRESS__
+  GTEST_SKIP() << "the sanitizer's own calls are not on the list";
+#endif
   oci::Seccomp seccomp;
   seccomp.default_action = "SCMP_ACT_ERRNO";
   seccomp.default_errno_ret = ENOSYS;

@@ -40,7 +40,12 @@ class PumpTest : public ::testing::Test {
   std::shared_ptr<Pump> Start(Pump::Kind kind, UniqueFd source, UniqueFd sink) {
     auto pump = Pump::Start(*loop_, kind, std::move(source), std::move(sink), [this] { ++ends_; });
     EXPECT_TRUE(pump.ok());
+    pumps_.push_back(*pump);
     return *pump;
+  }
+  // One that runs keeps itself.
+  void TearDown() override {
+    for (auto& pump : pumps_) pump->Abort();
   }
   void Spin(int turns = 5) {
     for (int i = 0; i < turns; ++i) loop_->RunOnce(std::chrono::milliseconds(2));
@@ -55,6 +60,7 @@ class PumpTest : public ::testing::Test {
 
   std::unique_ptr<base::EventLoop> loop_ = *base::EventLoop::Create();
   UniqueFd read_end_, write_end_, host_, guest_;
+  std::vector<std::shared_ptr<Pump>> pumps_;
   int ends_ = 0;
 };
 
