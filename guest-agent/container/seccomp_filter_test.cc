@@ -21,7 +21,8 @@ int Under(const SeccompProgram& program, const std::function<int()>& check) {
   pid_t pid = fork();
   if (pid == 0) {
     if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) != 0 || LoadSeccomp(program) != 0) _exit(100);
-    _exit(check());
+    // Not _exit: before what does not return the address sanitizer makes calls of its own.
+    syscall(SYS_exit_group, check());
   }
   int status = 0;
   EXPECT_EQ(waitpid(pid, &status, 0), pid);
@@ -48,9 +49,6 @@ TEST(SeccompTest, AListOfWhatIsDenied) {
 }
 
 TEST(SeccompTest, AListOfWhatIsAllowed) {
-#ifdef __SANITIZE_ADDRESS__
-  GTEST_SKIP() << "the sanitizer's own calls are not on the list";
-#endif
   oci::Seccomp seccomp;
   seccomp.default_action = "SCMP_ACT_ERRNO";
   seccomp.default_errno_ret = ENOSYS;
