@@ -210,8 +210,9 @@ TEST_F(PullFault, WrongDigestOfALayer) {
   std::string wrong = image_.layer;
   wrong[1 << 20] ^= 1;
   auto registry = Failing(image_.layer_digest, {.body = wrong});
+  // Of the bytes as they came; that of what they unpack to would be wrong, too.
   EXPECT_THAT(Refused(registry->Host() + "/a/b:1"),
-              AllOf(HasSubstr("wrong digest"), HasSubstr(image_.layer_digest)));
+              AllOf(HasSubstr("wrong digest: the content is"), HasSubstr(image_.layer_digest)));
   EXPECT_FALSE(base::PathExists(Partial())) << "wrong bytes were kept";
 }
 
