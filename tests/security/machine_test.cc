@@ -115,6 +115,32 @@ TEST_F(MachineSecurityTest, TheFileServerSeesTheShareAndNothingElse) {
   }
 }
 
+// CVE-2026-24834: the guest's own mount, read-only too, says nothing of what the guest can do.
+TEST_F(MachineSecurityTest, WhatIsReadOnlyIsSoInTheFileServersMounts) {
+  for (const char* name : {"/kept", "/given"})
+    ASSERT_TRUE(base::MakeDirs(root_ + "-volumes" + name).ok());
+  ASSERT_NO_FATAL_FAILURE(StartOne([this](oci::Config& config, shim::Request&) {
+    config.root->readonly = true;
+    for (const char* name : {"kept", "given"})
+      config.mounts.push_back({.destination = std::string("/mnt/") + name,
+                               .type = "bind",
+                               .source = root_ + "-volumes/" + name,
+                               .options = {"rbind", name == std::string("kept") ? "ro" : "rw"}});
+  }));
+  std::map<std::string, std::string> options_of;  // by what is mounted
+  std::istringstream lines(ProcFile(processes_["holt-fsd"], "mountinfo"));
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream fields(line);
+    std::string id, parent, device, root, point, options;
+    fields >> id >> parent >> device >> root >> point >> options;
+    options_of[point == "/a/rootfs" ? "root" : fs::path(root).filename().string()] = options;
+  }
+  EXPECT_THAT(options_of["root"], StartsWith("ro,"));
+  EXPECT_THAT(options_of["kept"], StartsWith("ro,"));
+  EXPECT_THAT(options_of["given"], StartsWith("rw,"));
+  (void)base::RemoveTree(root_ + "-volumes");
+}
+
 TEST_F(MachineSecurityTest, NoDiskOfTheHostAndNothingThatOthersBootCanBeWritten) {
   ASSERT_NO_FATAL_FAILURE(StartOne());
   const std::set<dev_t> harmless = {makedev(1, 3), makedev(1, 5), makedev(1, 8), makedev(1, 9)};
