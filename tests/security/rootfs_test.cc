@@ -9,6 +9,7 @@
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/mount.h>
+#include <sys/prctl.h>
 #include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -100,6 +101,7 @@ TEST_F(RootfsTest, ASwappedDestinationIsNeverMountedOutside) {
   Link(top_ + "/outside", "link");
   const pid_t racer = fork();
   if (racer == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);  // where a failure leaves it
     while (true) {
       (void)renameat2(AT_FDCWD, Root("dest").c_str(), AT_FDCWD, Root("link").c_str(),
                       RENAME_EXCHANGE);

@@ -9,68 +9,34 @@
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <sys/syscall.h>
-#include <sys/wait.h>
 #include <unistd.h>
 
-#include <filesystem>
 #include <functional>
 
-#include "base/file.h"
 #include "vmm/fsd/slow_lane.h"
+#include "vmm/jail/filtered_child.h"
 
 namespace holt::fsd {
 namespace {
 
 using ::testing::HasSubstr;
 
-// A child with the file server's second thread, that installs the filter, says so, and on a byte
-// runs `action`.
-class Filtered {
- public:
-  explicit Filtered(const std::function<void()>& action) {
-    int pair[2];
-    EXPECT_EQ(socketpair(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0, pair), 0);
-    pid_ = fork();
-    if (pid_ == 0) {
-      close(pair[0]);
-      SlowLane slow;
-      char ready = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && InstallSeccomp().ok();
-      if (write(pair[1], &ready, 1) != 1 || read(pair[1], &ready, 1) != 1) _exit(9);
-      action();
-      _exit(0);
-    }
-    close(pair[1]);
-    socket_ = pair[0];
-    char ready = 0;
-    EXPECT_EQ(read(socket_, &ready, 1), 1);
-    EXPECT_EQ(ready, 1);
-  }
-  // Lets the action run; the wait status.
-  int Finish() {
-    EXPECT_EQ(write(socket_, "x", 1), 1);
-    int status = 0;
-    EXPECT_EQ(waitpid(pid_, &status, 0), pid_);
-    close(socket_);
-    return status;
-  }
-  pid_t pid() const { return pid_; }
-
- private:
-  pid_t pid_ = -1;
-  int socket_ = -1;
-};
+// A child with the file server's second thread.
+vmm::FilteredChild Filtered(const std::function<void()>& action) {
+  return vmm::FilteredChild(
+      []() -> std::shared_ptr<void> {
+        auto slow = std::make_shared<SlowLane>();
+        bool confined = prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 && InstallSeccomp().ok();
+        return confined ? slow : nullptr;
+      },
+      action);
+}
 
 TEST(FsdSeccomp, FilterIsOnEveryThread) {
-  Filtered child([] {});
-  int threads = 0;
-  for (const auto& task :
-       std::filesystem::directory_iterator("/proc/" + std::to_string(child.pid()) + "/task")) {
-    auto status = base::ReadFile(task.path().string() + "/status");
-    ASSERT_TRUE(status.ok());
-    EXPECT_THAT(*status, HasSubstr("\nSeccomp:\t2\n"));
-    ++threads;
-  }
-  EXPECT_EQ(threads, 2);
+  vmm::FilteredChild child = Filtered([] {});
+  const auto threads = child.Threads();
+  for (const std::string& status : threads) EXPECT_THAT(status, HasSubstr("\nSeccomp:\t2\n"));
+  EXPECT_EQ(threads.size(), 2u);
   EXPECT_EQ(child.Finish(), 0);
 }
 
@@ -94,10 +60,8 @@ TEST(FsdSeccomp, WhatAFileServerDoesNotNeedKillsIt) {
          (void)mmap(nullptr, 4096, PROT_READ | PROT_EXEC, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
        }},
   };
-  for (const auto& [name, action] : actions) {
-    const int status = Filtered(action).Finish();
-    EXPECT_TRUE(WIFSIGNALED(status) && WTERMSIG(status) == SIGSYS) << name << ": " << status;
-  }
+  for (const auto& [name, action] : actions)
+    EXPECT_TRUE(Filtered(action).IsKilledByFilter()) << name;
 }
 
 }  // namespace

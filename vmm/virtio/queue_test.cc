@@ -2,6 +2,7 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/prctl.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -295,6 +296,7 @@ TEST_F(QueueTest, ADescriptorThatChangesMeanwhileIsReadOnce) {
   constexpr uint32_t kLong = 0x1000;
   const pid_t guest = fork();
   if (guest == 0) {
+    prctl(PR_SET_PDEATHSIG, SIGKILL);  // where a failure leaves it
     while (true) {
       driver_.WriteDescriptor(0, kData, 4, kWrite, 0);
       driver_.WriteDescriptor(0, kData, kLong, kWrite, 0);
