@@ -87,8 +87,7 @@ Received Receive(int channel) {
   header.msg_controllen = sizeof control;
   ssize_t n = recvmsg(channel, &header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
   // A child that failed before it read our go: the error comes once, ahead of what the child said.
-  if (n < 0 && errno == ECONNRESET)
-    n = recvmsg(channel, &header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
+  if (n < 0 && errno == ECONNRESET) n = recvmsg(channel, &header, MSG_CMSG_CLOEXEC | MSG_DONTWAIT);
   if (n < 0 && (errno == EAGAIN || errno == EINTR)) {
     received.empty = true;
     return received;

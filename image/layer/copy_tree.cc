@@ -114,7 +114,8 @@ class LayerCopy {
     }
     for (const std::string& name : names) {
       if (name.starts_with(".wh.")) continue;
-      TRY(CopyEntry(from.get(), to.get(), name, path.empty() ? name : path + "/" + name));
+      std::string below = path.empty() ? "" : path + "/";
+      TRY(CopyEntry(from.get(), to.get(), name, below.append(name)));
     }
     return {};
   }

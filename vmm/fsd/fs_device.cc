@@ -1,4 +1,5 @@
 #include "vmm/fsd/fs_device.h"
+
 #include <algorithm>
 #include <chrono>
 

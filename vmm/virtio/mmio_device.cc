@@ -8,8 +8,6 @@
 
 namespace holt::vmm {
 
-using base::Code;
-using base::MakeError;
 using base::Result;
 using base::Status;
 
