@@ -169,9 +169,12 @@ void Container::SetFrozen(bool frozen, Done done) {
 
 void Container::CheckFrozen(bool frozen, int turn, Done done) {
   if (cgroup_->all_frozen() == frozen) return done({});
-  if (turn >= kMaxTurns)
+  if (turn >= kMaxTurns) {
+    // Half frozen is no state that anybody knows.
+    if (frozen) (void)cgroup_->Freeze(false);
     return done(MakeError(Code::kDeadlineExceeded, "container {}: a process does not {}", id_,
                           frozen ? "freeze" : "thaw"));
+  }
   engine_.loop.AddTimer(Pause(turn), [this, frozen, turn, done = std::move(done),
                                       alive = std::weak_ptr<bool>(alive_)] {
     if (alive.expired()) return done(MakeError(Code::kCancelled, "the container is gone"));

@@ -55,13 +55,14 @@ void Agent::Wait(const agent::v1::WaitRequest& request, Call<agent::v1::WaitResp
   auto process = FindProcess(request.container_id(), request.exec_id());
   if (!process) return call.Fail(process.error());
   (*process)->OnExit([this, call, id = request.container_id()](const ProcessExit& exit) {
+    // First, so that who learns of the end has learnt of its reason.
+    oom_watcher_->Check(id);
     agent::v1::WaitResponse response;
     response.set_exit_status(exit.status);
     response.set_signal(exit.signal);
     response.set_exited_at_unix_nanos(exit.at_unix_nanos);
     response.set_oom_killed(exit.oom_killed);
     call.Reply(response);
-    oom_watcher_->Check(id);
   });
 }
 

@@ -60,6 +60,8 @@ Sandbox::Sandbox(base::EventLoop& loop, Options options)
   record_.terminal = config.process && config.process->terminal;
   record_.oci_version = config.oci_version;
   record_.annotations = config.annotations;
+  if (config.linux_ && config.linux_->resources) resources_ = *config.linux_->resources;
+  record_.resources = oci::SerializeResources(resources_);
   if (auto self = IdentifyProcess(getpid(), "holt-monitor"); self) record_.processes = {*self};
   evidence_.stage = "start the machine";
 }
@@ -255,6 +257,7 @@ void Sandbox::OnCreated() {
   record_.status = "created";
   Save();
   outcome_.Created();
+  WatchOom();
   if (options_.request.timeline) AddGuestTimeline();
 }
 
@@ -324,7 +327,10 @@ void Sandbox::OnStarted(base::Status status) {
 }
 
 void Sandbox::OnStub(const std::string& exec_id, pid_t pid) {
-  if (!exec_id.empty()) return;
+  if (!exec_id.empty()) {
+    if (Process* process = container_->Find(exec_id)) process->SetStub(pid);
+    return;
+  }
   record_.pid = pid;
   Save();
 }
@@ -344,6 +350,9 @@ void Sandbox::Exec(const Container::ExecOptions& options,
                             phase_ == Phase::kCreated || phase_ == Phase::kStarting
                                 ? "the container is not started"
                                 : "container not running"));
+  if (paused())
+    return done(base::Error(Code::kFailedPrecondition,
+                            "cannot exec in a paused container (use --ignore-paused to override)"));
   container_->Exec(options, std::move(done));
 }
 

@@ -56,6 +56,23 @@ class Sandbox {
   void Kill(const std::string& exec_id, int signal, bool all, Done done);
   void Delete(bool force, Done done);
   void Exec(const Container::ExecOptions& options, std::function<void(base::Result<int32_t>)> done);
+  // kFailedPrecondition with runc's words when the state does not allow that.
+  void Pause(Done done);
+  void Resume(Done done);
+  // Calls back when the container is not paused (any more), at once if it is not; an error when it
+  // ends paused.
+  void WhenResumed(Done ready);
+  // Limits that change; the others stay. What is now is in state.json.
+  void Update(oci::Resources update, Done done);
+  void Stats(std::function<void(base::Result<agent::v1::StatsResponse>)> done);
+  // Who waits until the kernel killed for want of memory more often than `seen`, or for the end.
+  struct OomWaiter {
+    uint64_t seen = 0;
+    std::function<void(uint64_t count, bool ended)> done;  // called once, while it is wanted
+    std::function<bool()> wanted;
+  };
+  void WaitOom(OomWaiter waiter);
+  uint64_t oom_kills() const { return oom_kills_; }
   // kNotFound for one that is not there (any more).
   base::Result<Process*> FindProcess(const std::string& container, const std::string& exec_id);
   // Null while it is taken down.
@@ -80,6 +97,13 @@ class Sandbox {
   void OnStub(const std::string& exec_id, pid_t pid);
   void Save();
 
+  // sandbox_control.cc: what is done to a container that runs.
+  base::Status CheckRunning() const;
+  void SetFrozen(bool frozen, Done done);
+  void WatchOom();
+  void AnswerOomWaiters();
+  void EndControl();
+
   // sandbox_end.cc: down.
   void OnSomethingEnded();
   void Settle();
@@ -92,6 +116,7 @@ class Sandbox {
   void WriteTimeline();
 
   bool starting() const { return phase_ == Phase::kBooting; }
+  bool paused() const { return record_.status == "paused"; }
 
   base::EventLoop& loop_;
   Options options_;
@@ -114,6 +139,11 @@ class Sandbox {
   int64_t guest_boot_us_ = 0;
   Done start_done_;
   std::vector<Done> delete_done_;
+  bool freezing_ = false;  // a change is on its way
+  std::vector<Done> on_resumed_;
+  oci::Resources resources_;  // as they are now
+  uint64_t oom_kills_ = 0;
+  std::vector<OomWaiter> oom_waiters_;
   bool remove_ = false;
   bool settling_ = false;
   bool teardown_scheduled_ = false;

@@ -76,6 +76,7 @@ void Sandbox::OnExit(const ProcessExit& exit) {
   record_.error = exit.error;
   record_.exited_unix_nanos = NowUnixNanos();
   Save();
+  EndControl();
   container_->OnAllDrained([this] { ScheduleTeardown(); });
   loop_.AddTimer(kExecPatience, [this] {
     if (phase_ == Phase::kExited) container_->EndAll({kKilledStatus, false, ""}, true);
@@ -138,6 +139,7 @@ void Sandbox::Teardown() {
   phase_ = Phase::kTeardown;
   if (ready_timer_ != 0) loop_.CancelTimer(ready_timer_);
   if (container_) container_->Abort();
+  EndControl();
   if (attach_) attach_->StopListening();
   for (const std::string& path : {paths_.AttachSocket(), paths_.MonitorSocket()})
     unlink(path.c_str());

@@ -71,6 +71,7 @@ void Describe(A& a, Record& x) {
   a("memory_bytes", x.memory_bytes);
   a("vcpus", x.vcpus);
   a("oci_version", x.oci_version);
+  a("resources", x.resources);
   a("annotations", x.annotations);
   a("processes", x.processes);
   a("uid", x.uid);

@@ -71,6 +71,7 @@ struct Record {
   uint64_t memory_bytes = 0;
   uint32_t vcpus = 0;
   std::string oci_version;
+  std::string resources;  // linux.resources as they are now, JSON: `update` changes them
   std::map<std::string, std::string> annotations;
   // For who cleans up after a dead monitor: its processes, itself included, and their user id.
   std::vector<ProcessIdentity> processes;
