@@ -3,6 +3,7 @@
 #include <set>
 #include <span>
 
+#include "oci/known_values.h"
 #include "oci/runtime_spec.h"
 
 namespace holt::oci {
@@ -12,6 +13,14 @@ using base::Code;
 using base::Status;
 using Names = std::span<const std::string_view>;
 
+constexpr HookKind kHookKinds[] = {
+    {"prestart", &Hooks::prestart},
+    {"createRuntime", &Hooks::create_runtime},
+    {"createContainer", &Hooks::create_container},
+    {"startContainer", &Hooks::start_container},
+    {"poststart", &Hooks::poststart},
+    {"poststop", &Hooks::poststop},
+};
 constexpr std::string_view kNamespaceTypes[] = {"pid", "network", "mount",  "ipc",
                                                 "uts", "user",    "cgroup", "time"};
 constexpr std::string_view kPropagations[] = {"shared",  "rshared",  "slave",      "rslave",
@@ -153,17 +162,11 @@ Status ValidateMounts(const std::vector<Mount>& mounts) {
 }
 
 Status ValidateHooks(const Hooks& hooks) {
-  const std::pair<const char*, const std::vector<Hook>*> lists[] = {
-      {"prestart", &hooks.prestart},
-      {"createRuntime", &hooks.create_runtime},
-      {"createContainer", &hooks.create_container},
-      {"startContainer", &hooks.start_container},
-      {"poststart", &hooks.poststart},
-      {"poststop", &hooks.poststop}};
-  for (const auto& [name, list] : lists) {
-    for (size_t i = 0; i < list->size(); ++i) {
-      const Hook& hook = (*list)[i];
-      std::string item = fmt::format("hooks.{}[{}]", name, i);
+  for (const HookKind& kind : kHookKinds) {
+    const std::vector<Hook>& list = hooks.*kind.list;
+    for (size_t i = 0; i < list.size(); ++i) {
+      const Hook& hook = list[i];
+      std::string item = fmt::format("hooks.{}[{}]", kind.name, i);
       TRY(Absolute(item + ".path", hook.path));
       TRY(Environment(item + ".env", hook.env));
       if (hook.timeout && *hook.timeout <= 0) return Invalid(item + ".timeout", "must be positive");
@@ -396,5 +399,14 @@ Status Validate(const Config& config) {
   if (config.vm) TRY(ValidateVm(*config.vm));
   return {};
 }
+
+std::span<const HookKind> HookKinds() { return kHookKinds; }
+Names NamespaceTypes() { return kNamespaceTypes; }
+Names SeccompActions() { return kSeccompActions; }
+Names SeccompOperators() { return kSeccompOperators; }
+Names SeccompArchitectures() { return kSeccompArchs; }
+Names SeccompFlags() { return kSeccompFlags; }
+Names MemoryPolicyModes() { return kMemoryModes; }
+Names MemoryPolicyFlags() { return kMemoryFlags; }
 
 }  // namespace holt::oci

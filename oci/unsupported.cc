@@ -40,6 +40,10 @@ Status CheckSeccomp(const Seccomp& seccomp) {
   if (!seccomp.listener_path.empty()) return Unsupported("linux.seccomp.listenerPath");
   if (seccomp.default_action == "SCMP_ACT_NOTIFY")
     return Unsupported("linux.seccomp.defaultAction", "SCMP_ACT_NOTIFY");
+  for (size_t i = 0; i < seccomp.flags.size(); ++i)
+    // The kernel takes it with a listener only.
+    if (seccomp.flags[i] == "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV")
+      return Unsupported(fmt::format("linux.seccomp.flags[{}]", i), seccomp.flags[i]);
   for (size_t i = 0; i < seccomp.syscalls.size(); ++i)
     if (seccomp.syscalls[i].action == "SCMP_ACT_NOTIFY")
       return Unsupported(fmt::format("linux.seccomp.syscalls[{}].action", i), "SCMP_ACT_NOTIFY");

@@ -57,6 +57,9 @@ INSTANTIATE_TEST_SUITE_P(
         Case{LINUX(R"("seccomp":{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[
                       {"names":["read"],"action":"SCMP_ACT_NOTIFY"}]})"),
              "linux.seccomp.syscalls[0].action: not"},
+        Case{LINUX(R"("seccomp":{"defaultAction":"SCMP_ACT_ALLOW","flags":[
+                      "SECCOMP_FILTER_FLAG_LOG","SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]})"),
+             "linux.seccomp.flags[1]: not"},
         Case{RESOURCES(R"("memory":{"swappiness":60})"), "linux.resources.memory.swappiness: not"},
         Case{RESOURCES(R"("memory":{"disableOOMKiller":true})"),
              "linux.resources.memory.disableOOMKiller: not"},
