@@ -37,6 +37,8 @@ struct Subcommand {
   std::function<Body(Flags&)> define;
   // Of an error of holt's own; for a wrong command line too.
   int error_status = 1;
+  // Not empty: there is no such command, and this says why; not even its help is printed.
+  std::string_view refusal;
   // Paragraphs below the flags in `holt NAME --help`.
   std::string_view notes;
   bool hidden = false;
@@ -51,6 +53,7 @@ std::string GeneralHelp();
 inline constexpr int kStatusHoltFailed = 125;
 inline constexpr int kStatusCannotExecute = 126;
 inline constexpr int kStatusNotFound = 127;
+inline constexpr int kStatusRuncFailed = 1;
 inline constexpr int kStatusExecFailed = 255;
 
 }  // namespace holt::shim::cli

@@ -19,9 +19,20 @@ constexpr auto kTeardownPatience = 15s;
 base::Result<Sandbox> FindRunning(const Global& global, const std::string& name) {
   TRY_ASSIGN(Sandbox sandbox, global.registry().Find(name));
   if (sandbox.record.status == "running" || sandbox.record.status == "paused") return sandbox;
+  return NotRunning(sandbox);
+}
+
+bool IsGone(const base::Error& error) {
+  return error.code() == Code::kUnavailable || error.code() == Code::kCancelled ||
+         error.err() == ENOENT || error.err() == ECONNREFUSED || error.err() == ECONNRESET ||
+         error.err() == EPIPE;
+}
+
+base::Error NotRunning(const Sandbox& sandbox) {
   std::string why = sandbox.record.status;
   if (!sandbox.record.error.empty()) why += ": " + sandbox.record.error;
-  return MakeError(Code::kFailedPrecondition, "container not running: \"{}\" is {}", name, why);
+  return MakeError(Code::kFailedPrecondition, "container not running: \"{}\" is {}",
+                   sandbox.record.id, why);
 }
 
 base::Status SendSignal(const Sandbox& sandbox, int signal, bool all) {
@@ -29,11 +40,10 @@ base::Status SendSignal(const Sandbox& sandbox, int signal, bool all) {
   request.set_container_id(sandbox.record.id);
   request.set_signal(signal);
   request.set_all(all);
-  auto sent = CallMonitor<monitor::v1::Empty>(sandbox, "Kill", request);
+  auto sent = CallRunning<monitor::v1::Empty>(sandbox, "Kill", request);
   if (sent) return {};
   // It ended in this moment: the words for that are the same as for one that ended long ago.
-  if (sent.error().code() == Code::kNotFound || sent.error().err() == ENOENT ||
-      sent.error().err() == ECONNREFUSED)
+  if (sent.error().code() == Code::kNotFound)
     return MakeError(Code::kFailedPrecondition, "container not running: \"{}\" is stopped",
                      sandbox.record.id);
   return std::move(sent).error();

@@ -13,12 +13,31 @@
 // What the commands on existing containers have in common.
 namespace holt::shim::cli {
 
+// Whether a call failed because the monitor is not there (any more).
+bool IsGone(const base::Error& error);
+
 // One call to the monitor of a sandbox. kUnavailable when there is none.
 template <typename Response, typename Request>
 base::Result<Response> CallMonitor(const Sandbox& sandbox, const std::string& method,
                                    const Request& request, const rpc::CallOptions& options = {}) {
   TRY_ASSIGN(auto client, rpc::BlockingClient::Connect(sandbox.paths.MonitorSocket()));
   return client->Call<Response>(kMonitorService, method, request, options);
+}
+
+// "container not running: "id" is status", the words that engines look for.
+base::Error NotRunning(const Sandbox& sandbox);
+
+// The same for a container that was found alive: where its monitor has ended in this moment, the
+// error is that of a container that ended long ago.
+template <typename Response, typename Request>
+base::Result<Response> CallRunning(const Sandbox& sandbox, const std::string& method,
+                                   const Request& request, const rpc::CallOptions& options = {}) {
+  if (!sandbox.alive || sandbox.record.status == "stopped") return NotRunning(sandbox);
+  auto answer = CallMonitor<Response>(sandbox, method, request, options);
+  if (answer || !IsGone(answer.error())) return answer;
+  Sandbox ended = sandbox;
+  ended.record.status = "stopped";
+  return NotRunning(ended);
 }
 
 inline monitor::v1::ContainerRequest RequestFor(const Sandbox& sandbox) {

@@ -9,6 +9,7 @@
 #include "shim/cli/container_flags.h"
 #include "shim/cli/exit_status.h"
 #include "shim/cli/report.h"
+#include "shim/cli/run_bundle.h"
 #include "shim/cli/subcommands.h"
 #include "shim/cli/timeline_file.h"
 #include "shim/run/accel.h"
@@ -20,10 +21,10 @@ namespace holt::shim::cli {
 namespace {
 
 using base::Code;
-using base::MakeError;
 
 struct RunFlags {
   ContainerFlags container;
+  RunBundleFlags bundle;
   bool interactive = false;
   bool terminal = false;
   bool detach = false;
@@ -210,6 +211,22 @@ base::Result<int> Run(RunFlags& flags, const Global& global) {
   return status;
 }
 
+// The two forms of the command. runc's has runc's status for what fails before there is a process.
+base::Result<int> RunEither(RunFlags& flags, const std::vector<std::string>& given,
+                            const Global& global) {
+  bool bundle = !flags.bundle.create.bundle.empty();
+  auto status = [&]() -> base::Result<int> {
+    TRY(CheckRunForm(given, bundle));
+    if (!bundle) return Run(flags, global);
+    flags.bundle.create.operands = flags.operands;
+    flags.bundle.create.accel = flags.accel;
+    return RunBundle(flags.bundle, flags.detach, global);
+  }();
+  if (status || !bundle) return status;
+  ReportError(status.error().message());
+  return kStatusRuncFailed;
+}
+
 }  // namespace
 
 Subcommand RunCommand() {
@@ -237,15 +254,20 @@ Subcommand RunCommand() {
                      "write the id to FILE, which must not exist");
         flags.String("--timeline", run->timeline, "FILE",
                      "write what the run spent its time on: JSON, and a picture as FILE.svg");
-        flags.Operands("IMAGE [COMMAND [ARG...]]", 1, SIZE_MAX, run->operands);
+        run->bundle.Define(flags);
+        flags.Operands("IMAGE [COMMAND [ARG...]] | --bundle DIR ID", 1, SIZE_MAX, run->operands);
         flags.StopAtFirstOperand();
-        return [run](const Global& global) { return Run(*run, global); };
+        // The flags outlive the body, which runs once they were read.
+        return
+            [run, &flags](const Global& global) { return RunEither(*run, flags.given(), global); };
       },
       .error_status = kStatusHoltFailed,
       .notes =
           "Exit status: the command's; 128 and the signal that ended it; 125 when holt failed, 126 "
           "when\n"
-          "the command cannot be executed, 127 when it does not exist.",
+          "the command cannot be executed, 127 when it does not exist. With --bundle, runc's form "
+          "for\n"
+          "engines: the process's, or 1.",
   };
 }
 
