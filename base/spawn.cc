@@ -54,6 +54,8 @@ struct ChildPlan {
   sigprocmask(SIG_SETMASK, &none, nullptr);
   for (int signal = 1; signal < 65; ++signal) ::signal(signal, SIG_DFL);
 
+  if (options.cgroup_procs_fd && write(*options.cgroup_procs_fd, "0", 1) != 1)
+    Fail(plan, error_fd, "enter the cgroup");
   if (options.new_session && setsid() < 0) Fail(plan, error_fd, "setsid");
   if (options.unshare_flags != 0 && unshare(static_cast<int>(options.unshare_flags)) != 0)
     Fail(plan, error_fd, "unshare");

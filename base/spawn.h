@@ -27,6 +27,8 @@ struct SpawnOptions {
   // Signal at the death of the parent *thread* (PR_SET_PDEATHSIG), 0 for none. Lost when the
   // program changes credentials, so it is set after uid and gid.
   int parent_death_signal = 0;
+  // The open cgroup.procs of a cgroup that the child enters first; borrowed.
+  std::optional<int> cgroup_procs_fd;
   unsigned long unshare_flags = 0;  // CLONE_NEW* for the child, before the program starts
   std::string working_directory;    // empty: the parent's
   std::optional<int> working_directory_fd;

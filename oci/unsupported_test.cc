@@ -47,7 +47,6 @@ INSTANTIATE_TEST_SUITE_P(
              "linux.namespaces[1].type: not supported: user namespace"},
         Case{R"("linux":{"namespaces":[{"type":"network"},{"type":"ipc","path":"/x"}]})",
              "linux.namespaces[1].path: not supported"},
-        Case{LINUX(R"("cgroupsPath":"/a")"), "linux.cgroupsPath: not"},
         Case{LINUX(R"("netDevices":{"eth0":{}})"), "linux.netDevices: not"},
         Case{LINUX(R"("intelRdt":{"closID":"x"})"), "linux.intelRdt: not"},
         Case{LINUX(R"("memoryPolicy":{"mode":"MPOL_BIND"})"), "linux.memoryPolicy: not"},

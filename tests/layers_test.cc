@@ -21,10 +21,11 @@ const std::map<std::string, std::set<std::string>>& Allowed() {
       {"base", {}},
       {"oci", {"base"}},
       {"rpc", {"base"}},
+      {"cgroup", {"base", "oci"}},
       {"image", {"base", "oci"}},
       {"vmm", {"base", "rpc"}},
-      {"guest-agent", {"base", "oci", "rpc"}},
-      {"shim", {"base", "oci", "rpc", "image", "vmm"}},
+      {"guest-agent", {"base", "oci", "rpc", "cgroup"}},
+      {"shim", {"base", "oci", "rpc", "cgroup", "image", "vmm"}},
   };
   return allowed;
 }
@@ -94,7 +95,7 @@ TEST(LayersTest, TheRulesCatchWhatTheyShould) {
 TEST(DocsTest, NamedPathsExist) {
   fs::path root = HOLT_SOURCE_DIR;
   static const std::regex kPath(
-      R"((?:^|[\s`(])((?:base|oci|rpc|image|vmm|guest-agent|shim|kernel-config|tests|docs|deploy)/[A-Za-z0-9_./-]*[A-Za-z0-9_]\.(?:cc|h|md|proto|sh|go|cmake|py|config|txt))(?=[\s`),:;.]|$))");
+      R"((?:^|[\s`(])((?:base|oci|rpc|cgroup|image|vmm|guest-agent|shim|kernel-config|tests|docs|deploy)/[A-Za-z0-9_./-]*[A-Za-z0-9_]\.(?:cc|h|md|proto|sh|go|cmake|py|config|txt))(?=[\s`),:;.]|$))");
   std::vector<fs::path> docs = {root / "README.md", root / "CONTRIBUTING.md"};
   for (const auto& entry : fs::recursive_directory_iterator(root / "docs"))
     if (entry.path().extension() == ".md") docs.push_back(entry.path());

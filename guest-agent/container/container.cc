@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "guest-agent/cgroup/device_filter.h"
 #include "guest-agent/init/tables.h"
 
 namespace holt::guest_agent {
@@ -58,10 +59,12 @@ void Container::Create(ProcessStreams streams, const std::optional<oci::ConsoleS
 }
 
 Status Container::Launch(ProcessStreams streams, const std::optional<oci::ConsoleSize>& size) {
-  TRY_ASSIGN(cgroup_, Cgroup::Create(engine_.cgroup_parent, id_));
+  TRY_ASSIGN(cgroup_, cgroup::Cgroup::Create(engine_.cgroup_parent, id_));
+  oci::Resources resources;
+  if (config_.linux_ && config_.linux_->resources) resources = *config_.linux_->resources;
+  TRY_CONTEXT(cgroup_->Apply(resources), "guest");
   // Without resources there still is a device filter.
-  bool given = config_.linux_ && config_.linux_->resources;
-  TRY(cgroup_->Apply(given ? *config_.linux_->resources : oci::Resources(), true));
+  TRY(ApplyDevices(cgroup_->fd(), resources.devices));
   ChildPlan plan;
   plan.config = &config_;
   plan.process = &*config_.process;

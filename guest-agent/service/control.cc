@@ -1,6 +1,7 @@
 // Agent: what is done to running containers.
 
 #include "base/log.h"
+#include "guest-agent/cgroup/device_filter.h"
 #include "guest-agent/service/agent.h"
 #include "oci/unsupported.h"
 
@@ -84,7 +85,9 @@ Status Agent::Update(const agent::v1::UpdateRequest& request) {
   if (!container->cgroup())
     return MakeError(Code::kFailedPrecondition, "container {} is being created",
                      request.container_id());
-  return container->cgroup()->Apply(resources, !resources.devices.empty());
+  TRY_CONTEXT(container->cgroup()->Apply(resources), "guest");
+  if (resources.devices.empty()) return {};
+  return ApplyDevices(container->cgroup()->fd(), resources.devices);
 }
 
 }  // namespace holt::guest_agent

@@ -53,7 +53,7 @@ Result<agent::v1::StatsResponse> Agent::Stats(const std::string& container_id) {
   TRY_ASSIGN(auto container, Find(container_id));
   if (!container->cgroup())
     return MakeError(Code::kFailedPrecondition, "container {} is being created", container_id);
-  CgroupStats stats = container->cgroup()->Stats();
+  cgroup::CgroupStats stats = container->cgroup()->Stats();
   agent::v1::StatsResponse response;
   response.set_cpu_usage_nanos(stats.cpu_usage_nanos);
   response.set_cpu_user_nanos(stats.cpu_user_nanos);

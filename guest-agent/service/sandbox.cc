@@ -7,7 +7,6 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "guest-agent/cgroup/cgroup.h"
 #include "guest-agent/container/sysctl.h"
 #include "guest-agent/service/agent.h"
 

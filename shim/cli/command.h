@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "shim/cgroup/limits.h"
 #include "shim/cli/flags.h"
 #include "shim/state/registry.h"
 
@@ -19,6 +20,8 @@ struct Global {
   std::string log;    // --log: errors go there too
   std::string log_format = "text";
   bool debug = false;
+  std::string cgroup_manager = "cgroupfs";  // cgroupfs, systemd, disabled
+  uint64_t machine_overhead = kDefaultMachineOverhead;
 
   Registry registry() const { return Registry(root); }
 };

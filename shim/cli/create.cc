@@ -5,8 +5,10 @@
 
 #include "base/file.h"
 #include "oci/unsupported.h"
+#include "shim/cgroup/choose.h"
 #include "shim/cli/container.h"
 #include "shim/cli/pid_file.h"
+#include "shim/cli/report.h"
 #include "shim/cli/subcommands.h"
 #include "shim/monitor/cleanup.h"
 #include "shim/run/accel.h"
@@ -114,6 +116,9 @@ base::Result<int> Create(const CreateFlags& flags, const Global& global) {
   request.accel = AccelName(accel.accel);
   request.qemu = accel.qemu;
   TRY(FillInstallation(request));
+  TRY_ASSIGN(CgroupChoice cgroup, ChooseCgroup(global.cgroup_manager, config, id));
+  request.cgroup = cgroup.place;
+  request.overhead_bytes = global.machine_overhead;
   TRY_ASSIGN(Launched launched, LaunchSandbox(global.registry(), request, config, std::nullopt));
 
   StubOptions stub;
@@ -130,6 +135,8 @@ base::Result<int> Create(const CreateFlags& flags, const Global& global) {
     (void)ForceCleanup(global.root, id);
     return std::move(finished).error();
   }
+  // Last: of a command that fails, engines read the log as one line.
+  if (!cgroup.warning.empty()) ReportWarning(cgroup.warning);
   return 0;
 }
 

@@ -13,6 +13,7 @@
 #include "image/store.h"
 #include "shim/cli/command.h"
 #include "shim/cli/report.h"
+#include "shim/run/values.h"
 #include "shim/state/layout.h"
 
 namespace holt::shim::cli {
@@ -22,6 +23,18 @@ constexpr int kBadUsage = 1;
 
 void Print(const std::string& text) { (void)base::WriteFd(1, text); }
 
+void DefineCgroup(Flags& flags, Global& global) {
+  flags.Choice("--cgroup-manager", global.cgroup_manager, {"cgroupfs", "systemd", "disabled"},
+               "who makes the host's cgroup of a container (cgroupfs)");
+  flags.Unsupported("--systemd-cgroup", false, "holt makes cgroups itself");
+  flags.Value("--machine-overhead", "SIZE",
+              "memory beside the machine's own in a container's limit on the host (192m)",
+              [&global](const std::string& value) -> base::Status {
+                TRY_ASSIGN(global.machine_overhead, ParseBytes(value));
+                return {};
+              });
+}
+
 void DefineGlobal(Flags& flags, Global& global, bool& version) {
   flags.Bool("-v, --version", version, "print the version and exit");
   flags.String("--root", global.root, "DIR", "where the state of containers is (/run/holt)");
@@ -29,10 +42,7 @@ void DefineGlobal(Flags& flags, Global& global, bool& version) {
   flags.String("--log", global.log, "FILE", "append errors to FILE, too");
   flags.Choice("--log-format", global.log_format, {"text", "json"}, "form of the log (text)");
   flags.Bool("--debug", global.debug, "let all parts say more in their logs");
-  flags.Unsupported("--systemd-cgroup", false,
-                    "containers have no cgroup of their own on the host yet");
-  flags.Unsupported("--cgroup-manager", true,
-                    "containers have no cgroup of their own on the host yet");
+  DefineCgroup(flags, global);
   flags.Unsupported("--rootless", true, "holt runs as root");
   flags.Unsupported("--criu", true, "there is no checkpoint of a container");
 }

@@ -5,6 +5,7 @@
 #include "base/file.h"
 #include "image/pull.h"
 #include "image/reference.h"
+#include "shim/cgroup/choose.h"
 #include "shim/cli/command.h"
 #include "shim/cli/container_flags.h"
 #include "shim/cli/exit_status.h"
@@ -192,6 +193,10 @@ base::Result<int> Run(RunFlags& flags, const Global& global) {
     TRY(WriteCidFile(flags.cidfile, request.id));
     timeline.Begin("start the machine");
     ImageRoot root{.store = held.store.get(), .image = held.image};
+    TRY_ASSIGN(CgroupChoice cgroup, ChooseCgroup(global.cgroup_manager, config, request.id));
+    request.cgroup = cgroup.place;
+    request.overhead_bytes = global.machine_overhead;
+    if (!cgroup.warning.empty()) ReportWarning(cgroup.warning);
     TRY_ASSIGN(launched, LaunchSandbox(global.registry(), request, config, root));
     timeline.End("start the machine");
   }

@@ -15,6 +15,7 @@
 #include "base/file.h"
 #include "base/socket.h"
 #include "base/spawn.h"
+#include "shim/state/record.h"
 #include "shim/stdio/attach_client.h"
 #include "shim/stub/start.h"
 
@@ -288,6 +289,8 @@ TEST_F(AttachTest, AStubWhoseMonitorDiedEndsAsKilled) {
 }
 
 TEST_F(AttachTest, AStubThatCannotAttachSaysWhy) {
+  // Where StartStub looks for the cgroup: this sandbox has none.
+  ASSERT_TRUE(WriteRecord(paths_.State(), Record()).ok());
   StubOptions options;
   options.paths = paths_;
   options.container_id = "other";

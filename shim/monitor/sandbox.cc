@@ -93,6 +93,7 @@ base::Status Sandbox::StartAll() {
   if (!options_.config.process)
     return base::Error(Code::kInvalidArgument, "config.json: process: is missing");
   TRY(CheckMemory(request));
+  TRY(EnterCgroup());
   TRY_ASSIGN(uid_, UidLease::Take());
   record_.uid = uid_.uid();
   Save();
@@ -123,7 +124,7 @@ base::Status Sandbox::StartAll() {
   TRY_ASSIGN(log_, ContainerLog::Open(paths_.Log(), request.log_bytes));
   Container::Options container;
   container.id = request.id;
-  container.config_json = oci::SerializeConfig(options_.config);
+  container.config_json = oci::SerializeConfig(ConfigForGuest());
   container.terminal = options_.config.process->terminal;
   container.stdin_open = request.stdin_open;
   if (auto size = options_.config.process->console_size; size) {
@@ -250,6 +251,8 @@ void Sandbox::CreateContainer() {
 }
 
 void Sandbox::OnCreated() {
+  if (auto limited = cgroup_ ? cgroup_->ApplyBandwidth() : base::Status(); !limited)
+    return FailStart(limited.error());
   phase_ = Phase::kCreated;
   evidence_.stage = "running";
   record_.status = "created";

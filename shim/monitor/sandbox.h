@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "base/unique_fd.h"
 #include "oci/runtime_spec.h"
 #include "rpc/server.h"
+#include "shim/cgroup/host_cgroup.h"
 #include "shim/monitor/agent_link.h"
 #include "shim/monitor/attach_server.h"
 #include "shim/monitor/container.h"
@@ -80,6 +82,12 @@ class Sandbox {
   void OnStub(const std::string& exec_id, pid_t pid);
   void Save();
 
+  // sandbox_cgroup.cc: the host's cgroup.
+  base::Status EnterCgroup();
+  // `remove` kills what is still in it.
+  void LeaveCgroup(bool remove);
+  oci::Config ConfigForGuest() const;
+
   // sandbox_end.cc: down.
   void OnSomethingEnded();
   void Settle();
@@ -99,6 +107,7 @@ class Sandbox {
   Record record_;
   Phase phase_ = Phase::kBooting;
   Timeline timeline_;
+  std::optional<HostCgroup> cgroup_;
   UidLease uid_;
   Outcome outcome_;
   Share share_;

@@ -36,6 +36,7 @@ void Sandbox::Settle() {
   if (phase_ == Phase::kTeardown) return;
   settling_ = true;
   machine_.AddEvidence(evidence_);
+  if (cgroup_) evidence_.host_oom_kills = cgroup_->OomKills();
   std::string cause = Explain(evidence_);
   if (starting()) return FailStart(base::Error(Code::kUnavailable, cause));
   // Sockets of a dead machine end; those of one that lost its agent only would stay.
@@ -144,6 +145,7 @@ void Sandbox::Teardown() {
   std::string console = machine_.console();
   machine_.Kill();
   share_.Unmount();
+  LeaveCgroup(remove_ || options_.request.auto_remove);
   if (auto status = base::RemoveTree(paths_.Vsock()); !status)
     base::log::Warning("{}", status.error().message());
   record_.status = "stopped";

@@ -22,6 +22,8 @@ void Describe(A& a, Request& x) {
   a("accel", x.accel);
   a("memory_bytes", x.memory_bytes);
   a("vcpus", x.vcpus);
+  a("cgroup", x.cgroup);
+  a("overhead_bytes", x.overhead_bytes);
   a("kernel", x.kernel);
   a("initramfs", x.initramfs);
   a("libexec", x.libexec);
@@ -74,6 +76,7 @@ void Describe(A& a, Record& x) {
   a("annotations", x.annotations);
   a("processes", x.processes);
   a("uid", x.uid);
+  a("cgroup", x.cgroup);
 }
 
 namespace {

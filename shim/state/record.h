@@ -28,6 +28,9 @@ struct Request {
   std::string accel;          // kvm, software
   uint64_t memory_bytes = 0;  // of the machine
   uint32_t vcpus = 1;
+  // The host's cgroup, "/holt/<id>", below where cgroups are mounted; empty: none.
+  std::string cgroup;
+  uint64_t overhead_bytes = 0;  // what a memory limit on the host has beside the machine's memory
   std::string kernel;
   std::string initramfs;
   std::string libexec;
@@ -75,6 +78,7 @@ struct Record {
   // For who cleans up after a dead monitor: its processes, itself included, and their user id.
   std::vector<ProcessIdentity> processes;
   uint32_t uid = 0;
+  std::string cgroup;  // the host's, as in the request; empty: none
 };
 
 base::Result<Request> ParseRequest(std::string_view json);

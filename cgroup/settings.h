@@ -6,13 +6,15 @@
 #include "base/result.h"
 #include "oci/runtime_spec.h"
 
-namespace holt::guest_agent {
+namespace holt::cgroup {
 
-// One write to a file of a container's cgroup v2 directory.
+// One write to a file of a cgroup v2 directory.
 struct CgroupWrite {
   std::string file;  // "memory.max"
   std::string value;
   std::string property;  // what asked for it, for the error: "linux.resources.memory.limit"
+  // With io.weight: what io.bfq.weight takes, which wins where BFQ schedules.
+  std::string bfq_value = {};
   bool operator==(const CgroupWrite&) const = default;
 };
 
@@ -27,4 +29,4 @@ uint64_t WeightFromShares(uint64_t shares);
 // blkio weight (10 to 1000) as io.weight (1 to 10000).
 uint64_t IoWeightFromBlkio(uint64_t weight);
 
-}  // namespace holt::guest_agent
+}  // namespace holt::cgroup

@@ -1,10 +1,10 @@
-#include "guest-agent/cgroup/settings.h"
+#include "cgroup/settings.h"
 
 #include <gmock/gmock.h>
 
-#include "guest-agent/cgroup/cgroup.h"
+#include "cgroup/stats.h"
 
-namespace holt::guest_agent {
+namespace holt::cgroup {
 namespace {
 
 using ::testing::ElementsAre;
@@ -50,6 +50,21 @@ TEST(CgroupWritesTest, NoPidsLimitIsMax) {
   EXPECT_THAT(Texts(R"({"pids":{"limit":7}})"), ElementsAre("pids.max=7"));
 }
 
+TEST(CgroupWritesTest, BlockIo) {
+  auto resources = oci::ParseResources(R"({"blockIO":{"weight":100,
+      "weightDevice":[{"major":8,"minor":1,"weight":1000}],
+      "throttleWriteIOPSDevice":[{"major":8,"minor":0,"rate":7},{"major":8,"minor":1,"rate":0}]}})");
+  auto writes = CgroupWrites(*resources);
+  ASSERT_TRUE(writes.ok());
+  const std::string io = "linux.resources.blockIO.";
+  EXPECT_THAT(
+      *writes,
+      ElementsAre(CgroupWrite{"io.weight", "default 910", io + "weight", "100"},
+                  CgroupWrite{"io.weight", "8:1 10000", io + "weightDevice[0]", "8:1 1000"},
+                  CgroupWrite{"io.max", "8:0 wiops=7", io + "throttleWriteIOPSDevice[0]"},
+                  CgroupWrite{"io.max", "8:1 wiops=max", io + "throttleWriteIOPSDevice[1]"}));
+}
+
 TEST(CgroupWritesTest, UnifiedComesLast) {
   EXPECT_THAT(Texts(R"({"unified":{"memory.max":"5"},"memory":{"limit":9}})"),
               ElementsAre("memory.max=9", "memory.max=5"));
@@ -85,4 +100,4 @@ TEST(CgroupTextTest, IoStatIsSummedOverDevices) {
 }
 
 }  // namespace
-}  // namespace holt::guest_agent
+}  // namespace holt::cgroup

@@ -1,4 +1,4 @@
-#include "guest-agent/cgroup/cgroup.h"
+#include "cgroup/cgroup.h"
 
 #include <dirent.h>
 #include <fcntl.h>
@@ -6,14 +6,12 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
-#include <charconv>
+#include <algorithm>
 #include <filesystem>
 
 #include "base/file.h"
-#include "guest-agent/cgroup/device_filter.h"
-#include "guest-agent/cgroup/settings.h"
 
-namespace holt::guest_agent {
+namespace holt::cgroup {
 namespace {
 
 using base::Code;
@@ -23,22 +21,6 @@ using base::Status;
 using base::UniqueFd;
 
 constexpr size_t kMaxCgroupFile = 4 << 20;
-
-uint64_t ToNumber(std::string_view text) {
-  uint64_t value = 0;
-  std::from_chars(text.data(), text.data() + text.size(), value);
-  return value;
-}
-
-std::vector<std::string> Words(std::string_view text) {
-  std::vector<std::string> words;
-  while (!text.empty()) {
-    size_t end = std::min(text.find_first_of(" \n"), text.size());
-    if (end > 0) words.emplace_back(text.substr(0, end));
-    text.remove_prefix(std::min(end + 1, text.size()));
-  }
-  return words;
-}
 
 // Calls `visit` with each directory below `path`, the deepest first, then `path` itself.
 template <typename Visit>
@@ -56,37 +38,16 @@ void DeepestFirst(const std::string& path, int depth, const Visit& visit) {
 
 }  // namespace
 
-std::map<std::string, uint64_t> ParseFlatKeyed(std::string_view text) {
-  std::map<std::string, uint64_t> values;
-  while (!text.empty()) {
-    size_t end = std::min(text.find('\n'), text.size());
-    std::string_view line = text.substr(0, end);
-    text.remove_prefix(std::min(end + 1, text.size()));
-    size_t space = line.find(' ');
-    if (space != std::string_view::npos)
-      values[std::string(line.substr(0, space))] = ToNumber(line.substr(space + 1));
-  }
-  return values;
-}
-
-void AddIoStat(std::string_view text, CgroupStats& stats) {
-  for (const std::string& word : Words(text)) {
-    size_t equals = word.find('=');
-    if (equals == std::string::npos) continue;
-    std::string key = word.substr(0, equals);
-    uint64_t value = ToNumber(std::string_view(word).substr(equals + 1));
-    if (key == "rbytes") stats.io_read_bytes += value;
-    if (key == "wbytes") stats.io_write_bytes += value;
-    if (key == "rios") stats.io_read_ops += value;
-    if (key == "wios") stats.io_write_ops += value;
-  }
-}
-
 Result<Cgroup> Cgroup::Create(const std::string& parent, const std::string& name) {
   std::string path = parent + "/" + name;
   if (mkdir(path.c_str(), 0755) != 0) return HOLT_ERRNO("make cgroup {}", path);
   TRY_ASSIGN(UniqueFd fd, base::Open(path, O_RDONLY | O_DIRECTORY));
   return Cgroup(std::move(path), std::move(fd));
+}
+
+Result<Cgroup> Cgroup::Open(const std::string& path) {
+  TRY_ASSIGN(UniqueFd fd, base::Open(path, O_RDONLY | O_DIRECTORY));
+  return Cgroup(path, std::move(fd));
 }
 
 Result<std::string> Cgroup::Read(const std::string& file) const {
@@ -107,29 +68,47 @@ uint64_t Cgroup::ReadNumber(const std::string& file) const {
   return text ? ToNumber(*text) : 0;
 }
 
-Status Cgroup::Apply(const oci::Resources& resources, bool devices) {
-  TRY_ASSIGN(std::vector<CgroupWrite> writes, CgroupWrites(resources));
-  if (resources.memory && resources.memory->check_before_update.value_or(false)) {
-    uint64_t usage = ReadNumber("memory.current");
-    int64_t limit = resources.memory->limit.value_or(-1);
-    if (limit > 0 && usage > static_cast<uint64_t>(limit))
-      return MakeError(Code::kFailedPrecondition,
-                       "linux.resources.memory.limit: {} is less than the {} in use", limit, usage);
-  }
-  for (const CgroupWrite& item : writes) {
-    auto written = Write(item.file, item.value);
-    if (written) continue;
-    if (written.error().err() == ENOENT) {
-      if (item.file == "memory.swap.max" && item.value == "0") continue;  // no swap to forbid
-      return MakeError(Code::kUnsupported, "{}: the guest's kernel has no {}", item.property,
-                       item.file);
-    }
-    return std::move(written).error().Wrap(item.property);
-  }
-  if (!devices) return {};
-  TRY_ASSIGN(auto program, DeviceProgram(resources.devices));
-  return AttachDeviceProgram(fd_.get(), program);
+Status Cgroup::CheckBeforeUpdate(const oci::Resources& resources) const {
+  if (!resources.memory || !resources.memory->check_before_update.value_or(false)) return {};
+  uint64_t usage = ReadNumber("memory.current");
+  int64_t limit = resources.memory->limit.value_or(-1);
+  if (limit <= 0 || usage <= static_cast<uint64_t>(limit)) return {};
+  return MakeError(Code::kFailedPrecondition,
+                   "linux.resources.memory.limit: {} is less than the {} in use", limit, usage);
 }
+
+Status Cgroup::Apply(const oci::Resources& resources) {
+  TRY_ASSIGN(std::vector<CgroupWrite> writes, CgroupWrites(resources));
+  TRY(CheckBeforeUpdate(resources));
+  return Apply(writes);
+}
+
+Status Cgroup::Apply(std::span<const CgroupWrite> writes) {
+  for (const CgroupWrite& item : writes) TRY(Apply(item));
+  return {};
+}
+
+Status Cgroup::Apply(const CgroupWrite& item) const {
+  if (!item.bfq_value.empty()) {
+    auto written = Write("io.bfq.weight", item.bfq_value);
+    if (written) return {};
+    if (written.error().err() != ENOENT) return std::move(written).error().Wrap(item.property);
+  }
+  auto written = Write(item.file, item.value);
+  if (written) return {};
+  if (written.error().err() != ENOENT) return std::move(written).error().Wrap(item.property);
+  if (item.value == "max") return {};  // no limit needs no controller
+  if (item.file == "memory.swap.max" && item.value == "0" && HasController("memory"))
+    return {};  // no swap to forbid
+  std::string controller = item.file.substr(0, item.file.find('.'));
+  if (controller != "cgroup" && !HasController(controller))
+    return MakeError(Code::kUnsupported, "{}: cgroup {} has no {} controller", item.property, path_,
+                     controller);
+  return MakeError(Code::kUnsupported, "{}: cgroup {} has no {}: this kernel does not know it",
+                   item.property, path_, item.file);
+}
+
+Status Cgroup::Enter() { return Write("cgroup.procs", "0"); }
 
 Status Cgroup::Freeze(bool frozen) { return Write("cgroup.freeze", frozen ? "1" : "0"); }
 
@@ -176,6 +155,13 @@ bool Cgroup::populated() const {
   return text && ParseFlatKeyed(*text)["populated"] != 0;
 }
 
+bool Cgroup::HasController(std::string_view name) const {
+  auto text = Read("cgroup.controllers");
+  if (!text) return false;
+  std::vector<std::string> names = Words(*text);
+  return std::find(names.begin(), names.end(), name) != names.end();
+}
+
 CgroupStats Cgroup::Stats() const {
   CgroupStats stats;
   if (auto text = Read("cpu.stat")) {
@@ -219,9 +205,11 @@ Status DelegateControllers(const std::string& path) {
   for (const std::string& name : names) all += (all.empty() ? "+" : " +") + name;
   if (all.empty() || base::WriteFile(path + "/cgroup.subtree_control", all)) return {};
   // One by one: the kernel takes none of a list in which one fails.
+  Status first;
   for (const std::string& name : names)
-    TRY(base::WriteFile(path + "/cgroup.subtree_control", "+" + name));
-  return {};
+    if (auto given = base::WriteFile(path + "/cgroup.subtree_control", "+" + name); !given && first)
+      first = std::move(given);
+  return first;
 }
 
-}  // namespace holt::guest_agent
+}  // namespace holt::cgroup

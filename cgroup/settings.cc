@@ -1,8 +1,8 @@
-#include "guest-agent/cgroup/settings.h"
+#include "cgroup/settings.h"
 
 #include <cmath>
 
-namespace holt::guest_agent {
+namespace holt::cgroup {
 namespace {
 
 using base::Code;
@@ -11,9 +11,9 @@ using base::Status;
 
 class Writes {
  public:
-  void Add(std::string file, std::string value, std::string_view property) {
-    list_.push_back(
-        {std::move(file), std::move(value), "linux.resources." + std::string(property)});
+  void Add(std::string file, std::string value, std::string_view property, std::string bfq = "") {
+    list_.push_back({std::move(file), std::move(value), "linux.resources." + std::string(property),
+                     std::move(bfq)});
   }
   std::vector<CgroupWrite> Take() { return std::move(list_); }
 
@@ -73,15 +73,16 @@ void AddThrottle(const std::vector<oci::ThrottleDevice>& devices, const char* ke
 
 void AddBlockIo(const oci::BlockIoResources& io, Writes& out) {
   if (io.weight.value_or(0) != 0)
-    out.Add("io.weight", fmt::format("default {}", IoWeightFromBlkio(*io.weight)),
-            "blockIO.weight");
+    out.Add("io.weight", fmt::format("default {}", IoWeightFromBlkio(*io.weight)), "blockIO.weight",
+            std::to_string(*io.weight));
   for (size_t i = 0; i < io.weight_device.size(); ++i) {
     const oci::WeightDevice& device = io.weight_device[i];
     if (device.weight.value_or(0) != 0)
       out.Add(
           "io.weight",
           fmt::format("{}:{} {}", device.major, device.minor, IoWeightFromBlkio(*device.weight)),
-          fmt::format("blockIO.weightDevice[{}]", i));
+          fmt::format("blockIO.weightDevice[{}]", i),
+          fmt::format("{}:{} {}", device.major, device.minor, *device.weight));
   }
   AddThrottle(io.throttle_read_bps, "rbps", "throttleReadBpsDevice", out);
   AddThrottle(io.throttle_write_bps, "wbps", "throttleWriteBpsDevice", out);
@@ -121,4 +122,4 @@ base::Result<std::vector<CgroupWrite>> CgroupWrites(const oci::Resources& resour
   return out.Take();
 }
 
-}  // namespace holt::guest_agent
+}  // namespace holt::cgroup
