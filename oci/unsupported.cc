@@ -106,13 +106,6 @@ Status CheckGuestSupport(const Config& config) {
 }
 
 Status CheckHostSupport(const Config& config) {
-  if (config.hooks) {
-    if (!config.hooks->prestart.empty()) return Unsupported("hooks.prestart");
-    if (!config.hooks->create_runtime.empty()) return Unsupported("hooks.createRuntime");
-    if (!config.hooks->create_container.empty()) return Unsupported("hooks.createContainer");
-    if (!config.hooks->poststart.empty()) return Unsupported("hooks.poststart");
-    if (!config.hooks->poststop.empty()) return Unsupported("hooks.poststop");
-  }
   if (config.vm) return Unsupported("vm");
   if (!config.linux_) return {};
   const Linux& linux_spec = *config.linux_;

@@ -36,8 +36,6 @@ INSTANTIATE_TEST_SUITE_P(
             "mounts[0].uidMappings: not"},
         Case{R"("mounts":[{"destination":"/a","options":["tmpcopyup"]}])",
              "mounts[0].options: not supported: tmpcopyup"},
-        Case{R"("hooks":{"prestart":[{"path":"/x"}]})", "hooks.prestart: not"},
-        Case{R"("hooks":{"poststop":[{"path":"/x"}]})", "hooks.poststop: not"},
         Case{R"("vm":{"hwConfig":{"vcpus":1}})", "vm: not"},
         Case{R"("linux":{"namespaces":[{"type":"pid"}]})",
              "linux.namespaces: not supported: no network namespace"},
@@ -67,7 +65,7 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(SupportedTest, AnOrdinaryConfigPasses) {
   auto config = ParseConfig(
       R"({"ociVersion":"1.0.2","process":{"cwd":"/","args":["true"],"noNewPrivileges":true},
-          "root":{"path":"rootfs"},"hooks":{"startContainer":[{"path":"/x"}]},
+          "root":{"path":"rootfs"},"hooks":{"startContainer":[{"path":"/x"}],"prestart":[{"path":"/x"}]},
           "mounts":[{"destination":"/proc","type":"proc","source":"proc"}],
           "linux":{"namespaces":[{"type":"pid"},{"type":"network"},{"type":"mount"}],
                    "resources":{"memory":{"limit":1048576,"disableOOMKiller":false}}}})");

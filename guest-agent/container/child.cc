@@ -17,12 +17,12 @@
 #include "base/file.h"
 #include "guest-agent/container/channel.h"
 #include "guest-agent/container/finish.h"
-#include "guest-agent/container/hooks.h"
 #include "guest-agent/container/sysctl.h"
 #include "guest-agent/mount/devices.h"
 #include "guest-agent/mount/in_root.h"
 #include "guest-agent/mount/mount_fd.h"
 #include "guest-agent/mount/rootfs.h"
+#include "oci/run_hooks.h"
 #include "oci/state.h"
 
 namespace holt::guest_agent {
@@ -196,6 +196,7 @@ std::string StateForHooks(const ChildPlan& plan) {
   state.id = plan.container_id;
   state.status = oci::Status::kCreated;
   state.pid = getpid();
+  state.bundle = plan.bundle;
   state.annotations = plan.config->annotations;
   return SerializeState(state);
 }
@@ -216,8 +217,8 @@ base::Error Run(const ChildPlan& plan) {
   SendMessage(plan.channel, ChannelMessage::Make(ChannelKind::kReady));
   if (!AwaitGo(plan.channel)) _exit(0);
   if (!plan.is_exec() && plan.config->hooks) {
-    auto hooks =
-        RunHooks(plan.config->hooks->start_container, "hooks.startContainer", StateForHooks(plan));
+    auto hooks = oci::RunHooks(plan.config->hooks->start_container, "hooks.startContainer",
+                               StateForHooks(plan));
     if (!hooks) return std::move(hooks).error();
   }
   return FinishAndExec(*plan.process,

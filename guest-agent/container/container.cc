@@ -69,6 +69,7 @@ Status Container::Launch(ProcessStreams streams, const std::optional<oci::Consol
   plan.config = &config_;
   plan.process = &*config_.process;
   plan.container_id = id_;
+  plan.bundle = bundle_;
   plan.terminal = config_.process->terminal;
   plan.console_size = size ? size : config_.process->console_size;
   plan.share = engine_.share;

@@ -27,8 +27,12 @@ class Container {
  public:
   using Done = std::function<void(base::Status)>;
 
-  Container(Engine& engine, std::string id, oci::Config config)
-      : engine_(engine), id_(std::move(id)), config_(std::move(config)) {}
+  // `bundle` is the host's directory of it, for the state that hooks get.
+  Container(Engine& engine, std::string id, oci::Config config, std::string bundle)
+      : engine_(engine),
+        id_(std::move(id)),
+        config_(std::move(config)),
+        bundle_(std::move(bundle)) {}
   // Kills what is left of it; Destroy is the way to know that it is gone.
   ~Container();
   Container(const Container&) = delete;
@@ -72,6 +76,7 @@ class Container {
   Engine& engine_;
   std::string id_;
   oci::Config config_;
+  std::string bundle_;
   std::optional<cgroup::Cgroup> cgroup_;
   std::unique_ptr<Process> init_;
   std::map<std::string, std::unique_ptr<Process>> execs_;

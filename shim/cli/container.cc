@@ -1,7 +1,10 @@
 #include "shim/cli/container.h"
 
+#include <signal.h>
+
 #include "base/file.h"
 #include "shim/cli/report.h"
+#include "shim/hooks/hooks.h"
 #include "shim/monitor/cleanup.h"
 
 namespace holt::shim::cli {
@@ -54,7 +57,9 @@ base::Result<int> WaitForExit(const Global& global, const Sandbox& sandbox,
   return last.record.exit_status;
 }
 
-base::Status RemoveContainer(const Global& global, const Sandbox& sandbox, bool force) {
+namespace {
+
+base::Status Destroy(const Global& global, const Sandbox& sandbox, bool force) {
   const std::string& id = sandbox.record.id;
   if (force) return ForceCleanup(global.root, id);
   const std::string& status = sandbox.record.status;
@@ -70,6 +75,33 @@ base::Status RemoveContainer(const Global& global, const Sandbox& sandbox, bool 
     TRY_CONTEXT(Registry::WaitUntilDead(sandbox.paths, kTeardownPatience), "container " + id);
   }
   return Cleanup(global.root, id);
+}
+
+}  // namespace
+
+base::Status RemoveContainer(const Global& global, const Sandbox& sandbox, bool force) {
+  // The configuration goes with the container.
+  auto hooks = ReadHooks(sandbox.paths);
+  TRY(Destroy(global, sandbox, force));
+  if (hooks) {
+    RunPoststopHooks(*hooks, sandbox.record, ReportWarning);
+  } else if (hooks.error().err() != ENOENT) {
+    ReportWarning("hooks.poststop: " + hooks.error().message());
+  }
+  return {};
+}
+
+base::Status AfterStart(const Global& global, const Sandbox& sandbox) {
+  auto run = [&]() -> base::Status {
+    TRY_ASSIGN(oci::Hooks hooks, ReadHooks(sandbox.paths));
+    return RunPoststartHooks(hooks, sandbox.record);
+  };
+  auto done = run();
+  if (done) return {};
+  // The specification: the container is stopped, and the start is an error.
+  (void)SendSignal(sandbox, SIGKILL, true);
+  (void)WaitForExit(global, sandbox, kTeardownPatience);
+  return done;
 }
 
 int ForEach(const std::vector<std::string>& names,

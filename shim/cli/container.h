@@ -38,8 +38,12 @@ base::Status SendSignal(const Sandbox& sandbox, int signal, bool all);
 base::Result<int> WaitForExit(const Global& global, const Sandbox& sandbox,
                               std::chrono::milliseconds timeout);
 
-// Removes it and all that belongs to it, and returns when it is gone. Without `force` one that runs
-// is an error.
+// After its process was started, before that is said to anybody: poststart hooks. An error stops
+// it.
+base::Status AfterStart(const Global& global, const Sandbox& sandbox);
+
+// Removes it and all that belongs to it, and returns when it is gone and its poststop hooks have
+// run (what fails there is reported as a warning). Without `force` one that runs is an error.
 base::Status RemoveContainer(const Global& global, const Sandbox& sandbox, bool force);
 
 // Does `one` for every name; what fails is reported and does not stop the others. The exit status.

@@ -10,7 +10,7 @@
 #include "shim/cli/pid_file.h"
 #include "shim/cli/report.h"
 #include "shim/cli/subcommands.h"
-#include "shim/monitor/cleanup.h"
+#include "shim/hooks/hooks.h"
 #include "shim/run/accel.h"
 #include "shim/run/convert.h"
 #include "shim/run/launch.h"
@@ -90,6 +90,12 @@ base::Status CheckFlags(const CreateFlags& flags, const oci::Config& config) {
   return {};
 }
 
+// What a creation that failed late leaves is destroyed as a container is, poststop hooks included.
+void Undo(const Global& global, const std::string& id) {
+  auto sandbox = global.registry().Find(id);
+  if (sandbox) (void)RemoveContainer(global, *sandbox, true);
+}
+
 base::Result<int> Create(const CreateFlags& flags, const Global& global) {
   const std::string& id = flags.operands.front();
   TRY(CheckId(id));
@@ -129,10 +135,15 @@ base::Result<int> Create(const CreateFlags& flags, const Global& global) {
   stub.console_socket = flags.console_socket;
   auto finish = [&]() -> base::Status {
     TRY_ASSIGN(pid_t pid, StartStub(stub));
+    if (config.hooks) {
+      TRY_ASSIGN(Sandbox sandbox, global.registry().Find(id));
+      sandbox.record.pid = pid;
+      TRY(RunCreateHooks(*config.hooks, sandbox.record));
+    }
     return WritePidFile(flags.pid_file, pid);
   };
   if (auto finished = finish(); !finished) {
-    (void)ForceCleanup(global.root, id);
+    Undo(global, id);
     return std::move(finished).error();
   }
   // Last: of a command that fails, engines read the log as one line.

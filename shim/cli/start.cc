@@ -20,6 +20,7 @@ Subcommand StartCommand() {
                                    sandbox.record.error.empty() ? "" : ": ", sandbox.record.error);
           auto started = CallMonitor<monitor::v1::Empty>(sandbox, "Start", RequestFor(sandbox));
           if (!started) return std::move(started).error();
+          TRY(AfterStart(global, sandbox));
           return 0;
         };
       },

@@ -22,6 +22,7 @@ class Container {
   struct Options {
     std::string id;
     std::string config_json;  // as the agent gets it
+    std::string bundle;
     bool terminal = false;
     uint32_t rows = 0;
     uint32_t columns = 0;

@@ -125,6 +125,7 @@ base::Status Sandbox::StartAll() {
   Container::Options container;
   container.id = request.id;
   container.config_json = oci::SerializeConfig(ConfigForGuest());
+  container.bundle = request.bundle;
   container.terminal = options_.config.process->terminal;
   container.stdin_open = request.stdin_open;
   if (auto size = options_.config.process->console_size; size) {
