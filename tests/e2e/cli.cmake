@@ -7,6 +7,7 @@ if(TARGET holt AND TARGET holt-agent)
     holt_e2e_test(${name} SOURCES ${name}.cc DEPS e2e_holt)
     add_dependencies(${name} holt holt-monitor holt-stub holt-vmm holt-fsd holt-initramfs)
   endforeach()
+  target_link_libraries(host_cgroup_test PRIVATE shim_cgroup)
   # The store is the same whatever the processor.
   holt_e2e_test(image_cli_test SOURCES image_cli_test.cc DEPS e2e_holt ON software)
   add_dependencies(image_cli_test holt holt-monitor holt-stub holt-vmm holt-fsd holt-initramfs)

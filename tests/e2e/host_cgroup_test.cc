@@ -1,5 +1,7 @@
 // The sandbox's cgroup on the host: who is in it, what it is limited to, and that it goes.
 
+#include "shim/cgroup/host_cgroup.h"
+
 #include <gmock/gmock.h>
 #include <linux/magic.h>
 #include <signal.h>
@@ -20,6 +22,9 @@ using testing::AnyOf;
 using testing::ContainsRegex;
 using testing::HasSubstr;
 using testing::Not;
+
+using shim::HostCgroup;
+using shim::RemoveHostCgroup;
 
 constexpr char kRoot[] = "/sys/fs/cgroup";
 constexpr char kParent[] = "/sys/fs/cgroup/holt-test";
@@ -305,6 +310,37 @@ TEST_F(HostCgroupTest, DisabledMeansNone) {
   ASSERT_EQ(Holt({"start", "c1"}).status, 0);
   ASSERT_TRUE(BecomesStopped("c1"));
   EXPECT_EQ(Output(), "67108864\n");
+}
+
+TEST_F(HostCgroupTest, AnUpdateChangesWhatItNamesAndNeverTakesTheMachinesMemory) {
+  HostCgroup::Options options{.place = "/holt-test/u",
+                              .owner = root_ + "/u",
+                              .budget = {.machine_bytes = 200 << 20, .overhead_bytes = 50 << 20}};
+  auto parse = [](std::string_view json) { return *oci::ParseResources(json); };
+  auto made = HostCgroup::Create(
+      options, parse(R"({"memory":{"limit":104857600},"pids":{"limit":5},"cpu":{"quota":50000}})"));
+  ASSERT_TRUE(made.ok()) << made.error().message();
+  EXPECT_EQ(Read(At("u/cpu.max")), "max 100000") << "not before the container is created";
+  ASSERT_TRUE(made->ApplyBandwidth().ok());
+  EXPECT_EQ(Read(At("u/cpu.max")), "50000 100000");
+  ASSERT_TRUE(made->Update(parse(R"({"memory":{"limit":1048576},"cpu":{"shares":512}})")).ok());
+  EXPECT_EQ(Read(At("u/memory.max")), std::to_string(250 << 20));
+  EXPECT_EQ(Read(At("u/cpu.weight")), "59");
+  EXPECT_EQ(Read(At("u/pids.max")), "133") << "what is absent stays";
+  EXPECT_EQ(Read(At("u/cpu.max")), "50000 100000");
+  ASSERT_TRUE(made->Update(parse(R"({"memory":{"limit":-1},"pids":{"limit":-1},
+                                     "cpu":{"quota":-1}})"))
+                  .ok());
+  EXPECT_EQ(Read(At("u/memory.max")), "max");
+  EXPECT_EQ(Read(At("u/pids.max")), "max");
+  EXPECT_EQ(Read(At("u/cpu.max")), "max 100000");
+  auto refused = made->Update(parse(R"({"cpu":{"cpus":"7777"}})"));
+  ASSERT_FALSE(refused.ok());
+  EXPECT_THAT(refused.error().message(), HasSubstr("linux.resources.cpu.cpus"));
+  EXPECT_TRUE(RemoveHostCgroup("/holt-test/u", root_ + "/other", true).ok());
+  EXPECT_TRUE(base::PathExists(At("u"))) << "another's was removed";
+  EXPECT_TRUE(RemoveHostCgroup("/holt-test/u", options.owner, true).ok());
+  EXPECT_FALSE(base::PathExists(At("u")));
 }
 
 class NoHostCgroupTest : public BundleTest {
