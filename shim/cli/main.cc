@@ -28,7 +28,7 @@ void DefineCgroup(Flags& flags, Global& global) {
                "who makes the host's cgroup of a container (cgroupfs)");
   flags.Unsupported("--systemd-cgroup", false, "holt makes cgroups itself");
   flags.Value("--machine-overhead", "SIZE",
-              "memory beside the machine's own in a container's limit on the host (192m)",
+              "memory beside the machine's own in a container's limit on the host (256m)",
               [&global](const std::string& value) -> base::Status {
                 TRY_ASSIGN(global.machine_overhead, ParseBytes(value));
                 return {};

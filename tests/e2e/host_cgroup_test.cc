@@ -113,8 +113,8 @@ TEST_F(HostCgroupTest, EverythingOfASandboxIsInItAndLimited) {
       EXPECT_EQ(Read("/proc/" + pid + "/cgroup"), "0::/holt-test/a/b") << CommandOf(pid);
     }
   }
-  // The machine has 64 MiB, 96 and a 32nd more; 192 MiB are for the processes around it.
-  EXPECT_EQ(Read(cgroup + "/memory.max"), std::to_string((162ull + 192) << 20));
+  // The machine has 64 MiB, 96 and a 32nd more; 256 MiB are for the processes around it.
+  EXPECT_EQ(Read(cgroup + "/memory.max"), std::to_string((162ull + 256) << 20));
   EXPECT_EQ(Read(cgroup + "/pids.max"), std::to_string(50 + 128));
   EXPECT_EQ(Read(cgroup + "/cpu.max"), "50000 100000");
   EXPECT_EQ(Read(cgroup + "/cpu.weight"), "59");
@@ -275,7 +275,7 @@ TEST_F(HostCgroupTest, WhatOnlyTheHostHasIsLimitedThere) {
   EXPECT_THAT(Read(At("a/io.max")), HasSubstr(disk + " rbps=104857600"));
   EXPECT_THAT(Read(At("a/io.weight")) + Read(At("a/io.bfq.weight")),
               AnyOf(HasSubstr("default 1920"), HasSubstr("200")));
-  EXPECT_EQ(Read(At("a/memory.high")), std::to_string((512ull + 192) << 20));
+  EXPECT_EQ(Read(At("a/memory.high")), std::to_string((512ull + 256) << 20));
   ASSERT_EQ(Holt({"start", "c1"}).status, 0);
   ASSERT_TRUE(BecomesStopped("c1"));
   EXPECT_EQ(Output(), "134217728\n\n") << "the guest has the container's own, and no host CPUs";
