@@ -1,0 +1,30 @@
+#pragma once
+
+#include <memory>
+#include <optional>
+
+#include "vmm/devices/net_queues.h"
+#include "vmm/vhost_user/backend.h"
+
+namespace holt::vmm {
+
+// The same as the device of a vhost-user back end: for a machine whose processor is another
+// process. The configuration space stays with the front end (QEMU keeps it to itself).
+class NetVhostUser : public vhost_user::Device {
+ public:
+  explicit NetVhostUser(std::unique_ptr<NetQueues> queues) : queues_(std::move(queues)) {}
+
+  uint64_t Features() const override { return net::kOffloadFeatures; }
+  void FeaturesNegotiated(uint64_t features) override;
+  unsigned QueueCount() const override { return 2; }
+  uint16_t MaxQueueSize() const override { return 1024; }
+  void StartQueue(vhost_user::BackendQueue& queue) override;
+  void StopQueue(vhost_user::BackendQueue& queue) override;
+  void OnKick(vhost_user::BackendQueue& queue) override { queues_->OnKick(queue.index()); }
+
+ private:
+  std::unique_ptr<NetQueues> queues_;
+  std::optional<vhost_user::BackendPort> ports_[2];
+};
+
+}  // namespace holt::vmm
