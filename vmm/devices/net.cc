@@ -8,16 +8,16 @@ namespace holt::vmm {
 
 uint64_t NetDevice::Features() const {
   uint64_t features = net::kOffloadFeatures | net::kMac | net::kStatus;
-  if (spec_.mtu != 0) features |= net::kMtu;
+  if (identity_.mtu != 0) features |= net::kMtu;
   return features;
 }
 
 void NetDevice::ReadConfig(uint32_t offset, std::span<std::byte> out) const {
   net::Config config{};
-  std::ranges::copy(spec_.mac, config.mac);
+  std::ranges::copy(identity_.mac, config.mac);
   config.status = net::kLinkUp;
   config.max_queue_pairs = 1;
-  config.mtu = spec_.mtu;
+  config.mtu = identity_.mtu;
   CopyConfig(config, offset, out);
 }
 

@@ -9,7 +9,7 @@
 namespace holt::vmm {
 
 // What the driver is told of an interface.
-struct NetSpec {
+struct NetIdentity {
   std::array<uint8_t, 6> mac{};
   uint16_t mtu = 0;  // the largest that it may set; 0: it is not told
 };
@@ -21,8 +21,8 @@ struct NetSpec {
 // (IFF_MULTI_QUEUE), and the control queue behind them.
 class NetDevice : public VirtioDevice {
  public:
-  NetDevice(const NetSpec& spec, std::unique_ptr<NetQueues> queues)
-      : spec_(spec), queues_(std::move(queues)) {}
+  NetDevice(const NetIdentity& identity, std::unique_ptr<NetQueues> queues)
+      : identity_(identity), queues_(std::move(queues)) {}
 
   std::string_view Name() const override { return "net"; }
   uint32_t Type() const override { return kTypeNet; }
@@ -38,7 +38,7 @@ class NetDevice : public VirtioDevice {
   const NetCounters& counters() const { return queues_->counters(); }
 
  private:
-  NetSpec spec_;
+  NetIdentity identity_;
   std::unique_ptr<NetQueues> queues_;
 };
 

@@ -54,7 +54,7 @@ struct Machine {
     options.loop = loop.get();
     options.tap.Reset(fds[1]);
     options.set_offloads = [](int, unsigned) { return base::Status(); };
-    device = std::make_unique<NetDevice>(NetSpec{}, *NetQueues::Create(std::move(options)));
+    device = std::make_unique<NetDevice>(NetIdentity{}, *NetQueues::Create(std::move(options)));
   }
   void Stop() {
     device->Stop();

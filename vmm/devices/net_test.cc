@@ -48,7 +48,7 @@ class NetTest : public ::testing::Test {
       offloads_ = offloads;
       return base::Status();
     };
-    NetSpec spec;
+    NetIdentity spec;
     spec.mac = {2, 0, 0, 1, 2, 3};
     spec.mtu = 9000;
     auto queues = NetQueues::Create(std::move(options));

@@ -27,4 +27,24 @@ class NetVhostUser : public vhost_user::Device {
   std::optional<vhost_user::BackendPort> ports_[2];
 };
 
+// Waits for the one front end that connects to a listening socket, and serves it.
+class NetVhostUserServer {
+ public:
+  static base::Result<std::unique_ptr<NetVhostUserServer>> Create(
+      base::EventLoop& loop, base::UniqueFd listener, std::unique_ptr<NetQueues> queues);
+  ~NetVhostUserServer();
+
+ private:
+  NetVhostUserServer(base::EventLoop& loop, base::UniqueFd listener,
+                     std::unique_ptr<NetQueues> queues)
+      : loop_(loop), listener_(std::move(listener)), device_(std::move(queues)) {}
+  void OnListener();
+  base::Status Serve(base::UniqueFd socket);
+
+  base::EventLoop& loop_;
+  base::UniqueFd listener_;  // until somebody connected
+  NetVhostUser device_;
+  std::unique_ptr<vhost_user::Backend> backend_;
+};
+
 }  // namespace holt::vmm
