@@ -57,6 +57,8 @@ struct ChildPlan {
   if (options.new_session && setsid() < 0) Fail(plan, error_fd, "setsid");
   if (options.unshare_flags != 0 && unshare(static_cast<int>(options.unshare_flags)) != 0)
     Fail(plan, error_fd, "unshare");
+  if (options.network_namespace && setns(*options.network_namespace, CLONE_NEWNET) != 0)
+    Fail(plan, error_fd, "join the network namespace");
   if (options.working_directory_fd && fchdir(*options.working_directory_fd) != 0)
     Fail(plan, error_fd, "fchdir");
   if (!options.working_directory.empty() && chdir(options.working_directory.c_str()) != 0)

@@ -27,8 +27,9 @@ struct SpawnOptions {
   // Signal at the death of the parent *thread* (PR_SET_PDEATHSIG), 0 for none. Lost when the
   // program changes credentials, so it is set after uid and gid.
   int parent_death_signal = 0;
-  unsigned long unshare_flags = 0;  // CLONE_NEW* for the child, before the program starts
-  std::string working_directory;    // empty: the parent's
+  unsigned long unshare_flags = 0;       // CLONE_NEW* for the child, before the program starts
+  std::optional<int> network_namespace;  // joined before credentials are given up
+  std::string working_directory;         // empty: the parent's
   std::optional<int> working_directory_fd;
 };
 

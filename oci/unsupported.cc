@@ -120,8 +120,6 @@ Status CheckHostSupport(const Config& config) {
   if (!network)
     return Unsupported("linux.namespaces",
                        "no network namespace: a virtual machine cannot share the host's network");
-  if (!network->path.empty())
-    return Unsupported("linux.namespaces", "a network namespace given by path");
   if (!linux_spec.cgroups_path.empty()) return Unsupported("linux.cgroupsPath");
   if (!linux_spec.net_devices.empty()) return Unsupported("linux.netDevices");
   if (linux_spec.intel_rdt) return Unsupported("linux.intelRdt");
