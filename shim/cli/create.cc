@@ -9,6 +9,7 @@
 #include "shim/cli/pid_file.h"
 #include "shim/cli/subcommands.h"
 #include "shim/monitor/cleanup.h"
+#include "shim/network/config.h"
 #include "shim/run/accel.h"
 #include "shim/run/convert.h"
 #include "shim/run/launch.h"
@@ -114,13 +115,16 @@ base::Result<int> Create(const CreateFlags& flags, const Global& global) {
   request.accel = AccelName(accel.accel);
   request.qemu = accel.qemu;
   TRY(FillInstallation(request));
-  TRY_ASSIGN(Launched launched, LaunchSandbox(global.registry(), request, config, std::nullopt));
+  TRY_ASSIGN(base::UniqueFd network, network::NamespaceOf(config));
+  TRY_ASSIGN(Launched launched,
+             LaunchSandbox(global.registry(), request, config, std::nullopt, network.get()));
 
   StubOptions stub;
   TRY_ASSIGN(stub.installation, FindInstallation());
   stub.paths = launched.paths;
   stub.container_id = id;
   stub.terminal = config.process->terminal;
+  stub.network = network.get();
   stub.console_socket = flags.console_socket;
   auto finish = [&]() -> base::Status {
     TRY_ASSIGN(pid_t pid, StartStub(stub));

@@ -1,6 +1,7 @@
 #include "shim/monitor/machine.h"
 
 #include <fcntl.h>
+#include <fmt/ranges.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -34,6 +35,8 @@ class ChildFds {
   int next_ = 3;
 };
 
+std::string NetworkSocket(size_t device) { return fmt::format("net{}.sock", device); }
+
 base::Result<UniqueFd> OpenKvm() {
   auto fd = base::Open("/dev/kvm", O_RDWR);
   if (fd) return fd;
@@ -60,6 +63,7 @@ struct Machine::Wiring {
   std::pair<UniqueFd, UniqueFd> vsock;    // vmm (back end), QEMU
   std::pair<UniqueFd, UniqueFd> qmp;      // vmm, QEMU
   std::pair<UniqueFd, UniqueFd> console;  // vmm, QEMU
+  std::vector<UniqueFd> networks;         // software: vmm's listener for each device
   UniqueFd console_write;                 // vmm's end of our console pipe
   UniqueFd kernel;
   UniqueFd initramfs;
@@ -90,6 +94,7 @@ base::Status Machine::Start(const MachineSpec& spec, OnChange on_change) {
     TRY_ASSIGN(wiring.qmp, base::SocketPair());
     TRY_ASSIGN(wiring.console, base::SocketPair());
     timeline_.Begin("start QEMU");
+    TRY(ListenForNetworks(spec, wiring));
     TRY(StartQemu(spec, wiring));
     timeline_.End("start QEMU");
   }
@@ -118,6 +123,16 @@ base::Status Machine::StartFileServer(const MachineSpec& spec) {
   return {};
 }
 
+base::Status Machine::ListenForNetworks(const MachineSpec& spec, Wiring& wiring) {
+  for (size_t i = 0; i < spec.network_devices.size(); ++i) {
+    const std::string path = spec.vsock_path + "/" + NetworkSocket(i);
+    TRY_ASSIGN(UniqueFd listener, base::ListenUnix(path, 1));
+    if (chown(path.c_str(), spec.qemu_uid, spec.qemu_uid) != 0) return HOLT_ERRNO("chown {}", path);
+    wiring.networks.push_back(std::move(listener));
+  }
+  return {};
+}
+
 base::Status Machine::StartQemu(const MachineSpec& spec, Wiring& wiring) {
   base::SpawnOptions options;
   ChildFds fds(options);
@@ -132,6 +147,9 @@ base::Status Machine::StartQemu(const MachineSpec& spec, Wiring& wiring) {
   machine.qmp_fd = fds.Add(wiring.qmp.second.get());
   machine.vsock_fd = fds.Add(wiring.vsock.second.get());
   machine.shares.push_back({kShareTag, fds.Add(wiring.fs.first.get())});
+  for (size_t i = 0; i < spec.network_devices.size(); ++i)
+    machine.nets.push_back({fds.Add(spec.vsock_directory), NetworkSocket(i),
+                            fmt::format("{:02x}", fmt::join(spec.network_devices[i].mac, ":"))});
   TRY_ASSIGN_CONTEXT(options.argv, vmm::SoftwareArgv(machine), "QEMU");
   options.uid = spec.qemu_uid;
   options.gid = spec.qemu_uid;
@@ -158,6 +176,14 @@ base::Status Machine::StartVmm(const MachineSpec& spec, Wiring& wiring) {
   vm.mutable_vsock()->set_listen_fd(fds.Add(spec.vsock_listener));
   vm.mutable_vsock()->set_directory_fd(fds.Add(spec.vsock_directory));
   vm.mutable_vsock()->set_name(spec.vsock_name);
+  for (size_t i = 0; i < spec.network_devices.size(); ++i) {
+    const network::Attachment::Device& device = spec.network_devices[i];
+    vmm::v1::Net* net = vm.add_nets();
+    net->set_tap_fd(fds.Add(device.tap));
+    net->set_mac(device.mac.data(), device.mac.size());
+    if (i < wiring.networks.size())
+      net->set_vhost_user_listen_fd(fds.Add(wiring.networks[i].get()));
+  }
   if (spec.accel == Accel::kKvm) {
     vm.set_kvm_fd(fds.Add(wiring.kvm.get()));
     vm.set_kernel_fd(fds.Add(wiring.kernel.get()));

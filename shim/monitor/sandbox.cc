@@ -110,6 +110,7 @@ base::Status Sandbox::StartAll() {
     OnSomethingEnded();
   };
   TRY_ASSIGN(link_, AgentLink::Create(loop_, paths_.Vsock(), uid_.uid(), std::move(handlers)));
+  TRY_CONTEXT(PrepareNetwork(), "network");
   MachineSpec machine = DescribeMachine();
   TRY(StartMachine(machine));
 
@@ -150,9 +151,11 @@ MachineSpec Sandbox::DescribeMachine() const {
   spec.qemu = request.qemu;
   spec.share_directory = share_.directory();
   spec.shared_writers = HasVolumes(options_.config);
+  if (network_) spec.network_devices = network_->Devices();
   spec.vsock_listener = link_->listener();
   spec.vsock_directory = link_->directory();
   spec.vsock_name = AgentLink::kSocketName;
+  spec.vsock_path = paths_.Vsock();
   spec.vmm_uid = uid_.uid();
   spec.qemu_uid = uid_.uid();
   spec.debug = request.debug;
@@ -163,6 +166,7 @@ base::Status Sandbox::StartMachine(const MachineSpec& spec) {
   timeline_.Begin("boot the guest");
   auto status = machine_.Start(spec, [this] { OnSomethingEnded(); });
   link_->ReleaseListener();
+  if (network_) network_->ReleaseTaps();
   SaveProcesses();
   TRY(std::move(status));
   int64_t wanted = options_.request.start_deadline_ms;
@@ -288,8 +292,11 @@ void Sandbox::Start(Done done) {
   }
   phase_ = Phase::kStarting;
   start_done_ = std::move(done);
-  timeline_.Begin("start the container");
-  container_->Start([this](base::Status status) { OnStarted(std::move(status)); });
+  AttachNetwork([this](base::Status attached) {
+    if (!attached || phase_ != Phase::kStarting) return OnStarted(std::move(attached));
+    timeline_.Begin("start the container");
+    container_->Start([this](base::Status status) { OnStarted(std::move(status)); });
+  });
 }
 
 void Sandbox::OnStarted(base::Status status) {

@@ -19,6 +19,7 @@
 #include "shim/monitor/outcome.h"
 #include "shim/monitor/share.h"
 #include "shim/monitor/timeline.h"
+#include "shim/network/attachment.h"
 #include "shim/state/layout.h"
 #include "shim/state/record.h"
 #include "shim/state/uid_lease.h"
@@ -36,6 +37,7 @@ class Sandbox {
     oci::Config config;
     base::UniqueFd outcome;  // to the command that waits for the start
     base::UniqueFd life;     // its end, before the container was started, is the end of the sandbox
+    base::UniqueFd network;  // the container's network namespace; without: only loopback
     base::UniqueFd timeline;  // gets the steps at the very end
     int64_t began_nanos = 0;  // CLOCK_MONOTONIC at the monitor's start
   };
@@ -80,6 +82,11 @@ class Sandbox {
   void OnStub(const std::string& exec_id, pid_t pid);
   void Save();
 
+  // sandbox_network.cc
+  base::Status PrepareNetwork();
+  // Gives the machine what is in the network namespace by now.
+  void AttachNetwork(Done done);
+
   // sandbox_end.cc: down.
   void OnSomethingEnded();
   void Settle();
@@ -103,6 +110,7 @@ class Sandbox {
   Outcome outcome_;
   Share share_;
   std::unique_ptr<AgentLink> link_;
+  std::unique_ptr<network::Attachment> network_;  // null: only loopback
   Machine machine_;
   ContainerLog log_;
   std::unique_ptr<Container> container_;

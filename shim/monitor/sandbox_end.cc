@@ -143,6 +143,7 @@ void Sandbox::Teardown() {
     unlink(path.c_str());
   std::string console = machine_.console();
   machine_.Kill();
+  network_.reset();
   share_.Unmount();
   if (auto status = base::RemoveTree(paths_.Vsock()); !status)
     base::log::Warning("{}", status.error().message());

@@ -32,6 +32,7 @@ base::Result<pid_t> StartStub(const StubOptions& options) {
   // What the engine gave; one that is closed becomes /dev/null.
   for (int fd = 0; fd < 3; ++fd)
     if (fcntl(fd, F_GETFD) >= 0) spawn.fds.emplace_back(fd, fd);
+  if (options.network >= 0) spawn.network_namespace = options.network;
   spawn.new_session = true;
   spawn.working_directory = "/";
   TRY_ASSIGN(pid_t pid, base::Spawn(spawn));
