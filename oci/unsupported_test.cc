@@ -41,8 +41,6 @@ INSTANTIATE_TEST_SUITE_P(
         Case{R"("vm":{"hwConfig":{"vcpus":1}})", "vm: not"},
         Case{R"("linux":{"namespaces":[{"type":"pid"}]})",
              "linux.namespaces: not supported: no network namespace"},
-        Case{R"("linux":{"namespaces":[{"type":"network","path":"/x"}]})",
-             "linux.namespaces: not supported: a network namespace given by path"},
         Case{R"("linux":{"namespaces":[{"type":"network"},{"type":"user"}]})",
              "linux.namespaces[1].type: not supported: user namespace"},
         Case{R"("linux":{"namespaces":[{"type":"network"},{"type":"ipc","path":"/x"}]})",
