@@ -107,8 +107,9 @@ Result<agent::v1::NetworkConfig> Attachment::AttachInside() {
     const Mac mac = MacOf(i);
     interface->set_device_mac(mac.data(), mac.size());
     TRY_CONTEXT(BringUp(netlink, taps_[i].index, interface->mtu()), taps_[i].name);
-    TRY_CONTEXT(Redirect(netlink, scan.indexes[i], taps_[i].index), interface->name());
-    attached_.push_back(scan.indexes[i]);
+    TRY_ASSIGN_CONTEXT(const bool made, Redirect(netlink, scan.indexes[i], taps_[i].index),
+                       interface->name());
+    attached_.push_back({scan.indexes[i], made});
     TRY_CONTEXT(Redirect(netlink, taps_[i].index, scan.indexes[i]), taps_[i].name);
   }
   return std::move(scan.config);
@@ -125,8 +126,9 @@ void Attachment::Detach() {
 
 void Attachment::DetachInside() {
   auto netlink = NetlinkSocket::Open();
-  for (int index : attached_) {
-    Status status = netlink ? Unredirect(*netlink, index) : Status(netlink.error());
+  for (const Attached& interface : attached_) {
+    Status status = netlink ? Unredirect(*netlink, interface.index, interface.made_qdisc)
+                            : Status(netlink.error());
     if (!status) base::log::Warning("network: {}", status.error().message());
   }
   attached_.clear();

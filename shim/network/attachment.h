@@ -57,7 +57,11 @@ class Attachment {
 
   base::UniqueFd namespace_;
   std::vector<Tap> taps_;
-  std::vector<int> attached_;  // interfaces, by number
+  struct Attached {
+    int index;
+    bool made_qdisc;
+  };
+  std::vector<Attached> attached_;
 };
 
 // The value of kDevicesAnnotation; kInvalidArgument unless it is 0 to kMaxDevices.

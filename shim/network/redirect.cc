@@ -36,18 +36,29 @@ tcmsg FilterHeader(int index, uint32_t priority) {
   return header;
 }
 
-Status AddQdisc(NetlinkSocket& netlink, int index) {
-  NetlinkRequest request(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL);
+NetlinkRequest QdiscRequest(uint16_t type, uint16_t flags, int index) {
+  NetlinkRequest request(type, flags);
   tcmsg header{};
   header.tcm_ifindex = index;
   header.tcm_handle = TC_H_MAKE(TC_H_CLSACT, 0);
   header.tcm_parent = TC_H_CLSACT;
   request.Header(header);
   request.String(TCA_KIND, "clsact");
-  Status added = netlink.Do(request);
-  // An engine's own, or that of a machine before: its filters stay.
-  if (!added && added.error().err() == EEXIST) return {};
-  return added;
+  return request;
+}
+
+// False when there is one: an engine's own, or that of a machine that died. Its filters stay.
+Result<bool> AddQdisc(NetlinkSocket& netlink, int index) {
+  Status added = netlink.Do(QdiscRequest(RTM_NEWQDISC, NLM_F_CREATE | NLM_F_EXCL, index));
+  if (!added && added.error().err() == EEXIST) return false;
+  if (!added) return std::move(added).error();
+  return true;
+}
+
+Status IgnoreMissing(Status removed) {
+  const int err = removed ? 0 : removed.error().err();
+  if (err == ENOENT || err == EINVAL || err == ENODEV) return {};
+  return removed;
 }
 
 // u32 with one key that is always true: the classifier that every kernel with any has.
@@ -110,22 +121,22 @@ Result<bool> LeadsSomewhere(NetlinkSocket& netlink, int index) {
 
 }  // namespace
 
-Status Redirect(NetlinkSocket& netlink, int from, int to) {
-  TRY_CONTEXT(AddQdisc(netlink, from), "queueing discipline clsact");
+Result<bool> Redirect(NetlinkSocket& netlink, int from, int to) {
+  TRY_ASSIGN_CONTEXT(const bool made, AddQdisc(netlink, from), "queueing discipline clsact");
   TRY_ASSIGN(bool taken, LeadsSomewhere(netlink, from));
   if (taken) return base::Error(Code::kAlreadyExists, "another machine has it");
-  TRY(Unredirect(netlink, from));
-  TRY_CONTEXT(AddFilter(netlink, from, to), "redirect");
-  return {};
+  TRY(Unredirect(netlink, from, false));
+  Status added = AddFilter(netlink, from, to);
+  if (added) return made;
+  if (made) (void)Unredirect(netlink, from, true);
+  return std::move(added).error().Wrap("redirect");
 }
 
-Status Unredirect(NetlinkSocket& netlink, int from) {
+Status Unredirect(NetlinkSocket& netlink, int from, bool made) {
+  if (made) return IgnoreMissing(netlink.Do(QdiscRequest(RTM_DELQDISC, 0, from)));
   NetlinkRequest request(RTM_DELTFILTER);
   request.Header(FilterHeader(from, kPriority));
-  Status removed = netlink.Do(request);
-  const int err = removed ? 0 : removed.error().err();
-  if (err == ENOENT || err == EINVAL || err == ENODEV) return {};
-  return removed;
+  return IgnoreMissing(netlink.Do(request));
 }
 
 }  // namespace holt::shim::network

@@ -140,6 +140,7 @@ TEST_F(NetworkTest, AtTheEndTheInterfaceIsTheNamespacesAgain) {
   EXPECT_EQ(ProbeThere("ping 10.9.1.2")->Finish().out, "answered\n");
   EXPECT_EQ(Holt({"delete", "--force", "c"}).status, 0);
   EXPECT_TRUE(TapsVanish());
+  EXPECT_EQ(Tool("/sbin/tc -n " + here_ + " qdisc show dev eth0 clsact"), "");
   // Now the host's kernel answers there.
   EXPECT_EQ(ProbeThere("ping 10.9.1.2")->Finish().out, "answered\n");
   StartSleeper("d");

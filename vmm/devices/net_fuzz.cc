@@ -94,14 +94,15 @@ struct Machine {
 };
 
 void Run(Machine& machine, const Step& step) {
+  const uint64_t value = step.value;  // aligned
   switch (step.action % 7) {
     case 0:
       return machine.Start(step);
     case 1:
-      (void)machine.memory->Write(GuestAddr(step.offset), step.value);
+      (void)machine.memory->Write(GuestAddr(step.offset), value);
       return;
     case 2:
-      (void)machine.memory->Write(GuestAddr(0x1000 + step.offset % 0x5000), step.value);
+      (void)machine.memory->Write(GuestAddr(0x1000 + step.offset % 0x5000), value);
       return;
     case 3:
       if (machine.receive.queue().running()) machine.device->OnKick(step.small & 1);
@@ -109,7 +110,7 @@ void Run(Machine& machine, const Step& step) {
     case 4: {
       // A frame from the wire; its header is the host's, so that it may say anything too.
       std::array<std::byte, 70000> bytes{};
-      std::memcpy(bytes.data(), &step.value, sizeof step.value);
+      std::memcpy(bytes.data(), &value, sizeof value);
       (void)send(machine.wire.get(), bytes.data(), step.offset, 0);
       return;
     }
@@ -121,7 +122,7 @@ void Run(Machine& machine, const Step& step) {
       // A frame that comes further than chance would.
       FakeDriver driver(machine.memory, kSize, 0x4000);
       std::array<uint8_t, sizeof(Header)> header{};
-      std::memcpy(header.data(), &step.value, sizeof step.value);
+      std::memcpy(header.data(), &value, sizeof value);
       header[8] = step.small;
       (void)machine.memory->Write(GuestAddr(0x10000), std::as_bytes(std::span(header)));
       const FakeDriver::Buffer buffers[] = {{0x10000, 12, false}, {0x11000, step.offset, false}};
