@@ -11,6 +11,7 @@
 #include "shim/cli/report.h"
 #include "shim/cli/subcommands.h"
 #include "shim/cli/timeline_file.h"
+#include "shim/network/user_network.h"
 #include "shim/run/accel.h"
 #include "shim/run/launch.h"
 #include "shim/run/session.h"
@@ -94,6 +95,10 @@ base::Result<Request> MakeRequest(const RunFlags& flags, const HeldImage& held,
                             ? held.config.config.stop_signal
                             : flags.container.options.stop_signal;
   request.created_unix_nanos = NowUnixNanos();
+  if (flags.container.uses_passt()) {
+    TRY_ASSIGN_CONTEXT(request.passt, network::FindPasst(), "--network passt");
+    request.publish = flags.container.publish;
+  }
   return request;
 }
 

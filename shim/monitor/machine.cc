@@ -64,6 +64,7 @@ struct Machine::Wiring {
   std::pair<UniqueFd, UniqueFd> qmp;      // vmm, QEMU
   std::pair<UniqueFd, UniqueFd> console;  // vmm, QEMU
   std::vector<UniqueFd> networks;         // software: vmm's listener for each device
+  std::pair<UniqueFd, UniqueFd> passt;    // vmm, passt
   UniqueFd console_write;                 // vmm's end of our console pipe
   UniqueFd kernel;
   UniqueFd initramfs;
@@ -87,6 +88,7 @@ base::Status Machine::Start(const MachineSpec& spec, OnChange on_change) {
   TRY(base::SetNonblocking(console_pipe_.get(), true));
   TRY(loop_.AddFd(console_pipe_.get(), EPOLLIN, [this](uint32_t) { ReadConsole(); }));
 
+  if (!spec.passt.empty()) TRY(StartPasst(spec, wiring));
   if (spec.accel == Accel::kKvm) {
     TRY_ASSIGN(wiring.kvm, OpenKvm());
   } else {
@@ -130,6 +132,20 @@ base::Status Machine::ListenForNetworks(const MachineSpec& spec, Wiring& wiring)
     if (chown(path.c_str(), spec.qemu_uid, spec.qemu_uid) != 0) return HOLT_ERRNO("chown {}", path);
     wiring.networks.push_back(std::move(listener));
   }
+  return {};
+}
+
+base::Status Machine::StartPasst(const MachineSpec& spec, Wiring& wiring) {
+  timeline_.Begin("start passt");
+  TRY_ASSIGN(wiring.passt, base::SocketPair());
+  base::SpawnOptions options;
+  ChildFds fds(options);
+  options.argv = network::PasstArgv(spec.passt, fds.Add(wiring.passt.second.get()), spec.vmm_uid,
+                                    spec.published);
+  options.working_directory = "/";
+  TRY_ASSIGN(passt_,
+             Child::Start(loop_, "passt", std::move(options), [this] { ProcessEnded(passt_); }));
+  timeline_.End("start passt");
   return {};
 }
 
@@ -179,7 +195,10 @@ base::Status Machine::StartVmm(const MachineSpec& spec, Wiring& wiring) {
   for (size_t i = 0; i < spec.network_devices.size(); ++i) {
     const network::Attachment::Device& device = spec.network_devices[i];
     vmm::v1::Net* net = vm.add_nets();
-    net->set_tap_fd(fds.Add(device.tap));
+    if (device.tap >= 0)
+      net->set_tap_fd(fds.Add(device.tap));
+    else
+      net->set_stream_fd(fds.Add(wiring.passt.first.get()));
     net->set_mac(device.mac.data(), device.mac.size());
     if (i < wiring.networks.size())
       net->set_vhost_user_listen_fd(fds.Add(wiring.networks[i].get()));
@@ -290,7 +309,7 @@ void Machine::AddEvidence(Evidence& evidence) const {
 
 std::vector<ProcessIdentity> Machine::Processes() const {
   std::vector<ProcessIdentity> out;
-  for (const auto* child : {&qemu_, &vmm_, &fsd_}) {
+  for (const auto* child : {&qemu_, &vmm_, &fsd_, &passt_}) {
     if (!*child) continue;
     // One that has ended already needs no cleaning up.
     if (auto process = IdentifyProcess((*child)->pid(), (*child)->name()); process)
@@ -317,12 +336,13 @@ void Machine::Kill() {
   on_change_ = nullptr;
   alive_.reset();
   control_.reset();
-  for (auto* child : {&qemu_, &vmm_, &fsd_})
+  for (auto* child : {&qemu_, &vmm_, &fsd_, &passt_})
     if (*child) (*child)->Kill();
   // The destructors reap: in parallel, because all were killed first.
   qemu_.reset();
   vmm_.reset();
   fsd_.reset();
+  passt_.reset();
   if (console_pipe_) {
     ReadConsole();
     if (console_pipe_) loop_.RemoveFd(console_pipe_.get());

@@ -152,6 +152,11 @@ MachineSpec Sandbox::DescribeMachine() const {
   spec.share_directory = share_.directory();
   spec.shared_writers = HasVolumes(options_.config);
   if (network_) spec.network_devices = network_->Devices();
+  if (!request.passt.empty()) {
+    spec.passt = request.passt;
+    spec.published = published_;
+    spec.network_devices = {{.mac = network::kUserMac}};
+  }
   spec.vsock_listener = link_->listener();
   spec.vsock_directory = link_->directory();
   spec.vsock_name = AgentLink::kSocketName;

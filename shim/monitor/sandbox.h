@@ -110,7 +110,8 @@ class Sandbox {
   Outcome outcome_;
   Share share_;
   std::unique_ptr<AgentLink> link_;
-  std::unique_ptr<network::Attachment> network_;  // null: only loopback
+  std::unique_ptr<network::Attachment> network_;  // null: only loopback, or passt's
+  std::vector<network::Published> published_;
   Machine machine_;
   ContainerLog log_;
   std::unique_ptr<Container> container_;

@@ -7,6 +7,10 @@ using base::Code;
 using namespace std::chrono_literals;
 
 base::Status Sandbox::PrepareNetwork() {
+  for (const std::string& text : options_.request.publish) {
+    TRY_ASSIGN(network::Published published, network::ParsePublished(text));
+    published_.push_back(std::move(published));
+  }
   if (!options_.network) return {};
   size_t wanted = 0;
   auto annotation = options_.config.annotations.find(network::kDevicesAnnotation);
@@ -20,7 +24,8 @@ base::Status Sandbox::PrepareNetwork() {
 }
 
 void Sandbox::AttachNetwork(Done done) {
-  if (!network_) return done({});
+  const bool user = !options_.request.passt.empty();
+  if (!network_ && !user) return done({});
   timeline_.Begin("attach the network");
   // Whatever was not found or not allowed here, it was not the container's program.
   auto fail = [this, done](const base::Error& error) {
@@ -30,7 +35,7 @@ void Sandbox::AttachNetwork(Done done) {
       return done(base::Error(Code::kFailedPrecondition, error.message()));
     done(error);
   };
-  auto config = network_->Attach();
+  auto config = user ? network::UserNetworkConfig() : network_->Attach();
   if (!config)
     return fail(base::Error(Code::kFailedPrecondition, "network: " + config.error().message()));
   link_->client()->Call<agent::v1::Empty>(

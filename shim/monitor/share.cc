@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "image/rootfs.h"
 #include "oci/mount_options.h"
+#include "shim/network/user_network.h"
 
 namespace holt::shim {
 namespace {
@@ -109,7 +110,7 @@ base::Status Share::AddContainer(const Request& request, oci::Config& config) {
     if (IsBind(config.mounts[i]))
       TRY_CONTEXT(AddVolume(id, i, config.mounts[i]),
                   fmt::format("volume {}", config.mounts[i].destination));
-  if (request.write_hosts) TRY(AddHostsFiles(id, config));
+  if (request.write_hosts) TRY(AddHostsFiles(request, config));
   TRY(DoMount(nullptr, paths_.Share(), nullptr, MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV,
               nullptr));
   config.root->path = id + "/rootfs";
@@ -144,6 +145,7 @@ base::Status Share::MountRoot(const Request& request, const oci::Config& config,
   if (request.write_hosts)
     for (const char* path : {"/etc/hosts", "/etc/hostname"})
       TRY(MakeInRoot(root.get(), path, true));
+  if (!request.passt.empty()) TRY(MakeInRoot(root.get(), "/etc/resolv.conf", true));
   for (const char* path : {"/proc", "/dev", "/sys"}) TRY(MakeInRoot(root.get(), path, false));
   if (config.process && !config.process->cwd.empty())
     TRY(MakeInRoot(root.get(), config.process->cwd, false));
@@ -169,17 +171,22 @@ base::Status Share::AddVolume(const std::string& container, size_t, oci::Mount& 
   return {};
 }
 
-base::Status Share::AddHostsFiles(const std::string& container, oci::Config& config) {
+base::Status Share::AddHostsFiles(const Request& request, oci::Config& config) {
+  const std::string& container = request.id;
   std::string name = config.hostname.empty() ? container : config.hostname;
+  // Without a network the image's is as good as any.
+  const std::string resolver =
+      request.passt.empty() ? "" : fmt::format("nameserver {}\n", network::kUserResolver);
   std::string hosts = "127.0.0.1\tlocalhost " + name +
                       "\n::1\tlocalhost ip6-localhost "
                       "ip6-loopback\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
   for (const auto& [path, text] :
        {std::pair<std::string, std::string>("/etc/hosts", hosts),
-        std::pair<std::string, std::string>("/etc/hostname", name + "\n")}) {
+        std::pair<std::string, std::string>("/etc/hostname", name + "\n"),
+        std::pair<std::string, std::string>("/etc/resolv.conf", resolver)}) {
     bool given = std::any_of(config.mounts.begin(), config.mounts.end(),
                              [&path = path](const oci::Mount& m) { return m.destination == path; });
-    if (given) continue;
+    if (given || text.empty()) continue;
     // On the scaffold, which the guest cannot write.
     std::string file = fmt::format("{}/mounts/{}", container, next_volume_++);
     TRY(base::WriteFile(paths_.Share() + "/" + file, text));

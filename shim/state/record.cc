@@ -29,6 +29,8 @@ void Describe(A& a, Request& x) {
   a("stdin_open", x.stdin_open);
   a("auto_remove", x.auto_remove);
   a("foreground", x.foreground);
+  a("passt", x.passt);
+  a("publish", x.publish);
   a("write_hosts", x.write_hosts);
   a("timeline", x.timeline);
   a("debug", x.debug);

@@ -36,6 +36,9 @@ struct Request {
   bool auto_remove = false;
   // The caller stays: if it goes away before the start, so does the sandbox.
   bool foreground = false;
+  // With a path of passt: the network of shim/network/user_network.h, with these ports.
+  std::string passt;
+  std::vector<std::string> publish;
   bool write_hosts = false;  // make /etc/hosts and /etc/hostname
   bool timeline = false;
   bool debug = false;

@@ -96,7 +96,11 @@ Result<MachineSpec> TakeMachineSpec(const v1::VmSpec& spec) {
   }
   for (const v1::Net& from : spec.nets()) {
     MachineSpec::NetSpec net;
-    TRY_ASSIGN(net.tap, fds.Required(from.tap_fd(), "net.tap_fd"));
+    if ((from.tap_fd() != 0) == (from.stream_fd() != 0))
+      return MakeError(Code::kInvalidArgument, "one of net.tap_fd and net.stream_fd is needed");
+    TRY_ASSIGN(UniqueFd tap, fds.Optional(from.tap_fd(), "net.tap_fd"));
+    TRY_ASSIGN(UniqueFd stream, fds.Optional(from.stream_fd(), "net.stream_fd"));
+    net.end = tap ? MakeTapEnd(std::move(tap)) : MakeStreamEnd(std::move(stream));
     TRY_ASSIGN(net.vhost_user_listener,
                fds.Optional(from.vhost_user_listen_fd(), "net.vhost_user_listen_fd"));
     TRY_ASSIGN(net.identity, ReadIdentity(from));

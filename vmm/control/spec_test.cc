@@ -52,7 +52,7 @@ TEST(SpecTest, ErrorsNameTheField) {
       message([](auto& s) { s.mutable_software()->set_console_source_fd(s.software().qmp_fd()); }),
       HasSubstr("named twice"));
   EXPECT_THAT(message([](auto& s) { s.add_nets()->set_mac("abcdef"); }),
-              HasSubstr("net.tap_fd is not given"));
+              HasSubstr("one of net.tap_fd and net.stream_fd"));
   auto with_net = [](const char* mac, uint32_t mtu) {
     return [mac, mtu](auto& s) {
       v1::Net* net = s.add_nets();

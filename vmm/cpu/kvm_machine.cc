@@ -101,7 +101,7 @@ Status KvmMachine::AddDevices(MachineSpec& spec) {
 Status KvmMachine::AddNet(MachineSpec::NetSpec spec) {
   NetQueues::Options options;
   options.loop = &loop_;
-  options.tap = std::move(spec.tap);
+  options.end = std::move(spec.end);
   TRY_ASSIGN(auto queues, NetQueues::Create(std::move(options)));
   auto device = std::make_unique<NetDevice>(spec.identity, std::move(queues));
   nets_.push_back(device.get());

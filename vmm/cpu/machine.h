@@ -47,7 +47,7 @@ struct MachineSpec {
     base::UniqueFd vhost_user;
   };
   struct NetSpec {
-    base::UniqueFd tap;
+    std::unique_ptr<NetEnd> end;
     NetIdentity identity;
     base::UniqueFd vhost_user_listener;  // software only
   };

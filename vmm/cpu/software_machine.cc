@@ -68,7 +68,7 @@ Status SoftwareMachine::ServeNet(MachineSpec::NetSpec spec) {
     return MakeError(Code::kInvalidArgument, "no vhost-user descriptor");
   NetQueues::Options options;
   options.loop = &loop_;
-  options.tap = std::move(spec.tap);
+  options.end = std::move(spec.end);
   TRY_ASSIGN(auto queues, NetQueues::Create(std::move(options)));
   TRY_ASSIGN(auto server, NetVhostUserServer::Create(loop_, std::move(spec.vhost_user_listener),
                                                      std::move(queues)));

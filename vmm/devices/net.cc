@@ -7,7 +7,7 @@
 namespace holt::vmm {
 
 uint64_t NetDevice::Features() const {
-  uint64_t features = net::kOffloadFeatures | net::kMac | net::kStatus;
+  uint64_t features = queues_->Features() | net::kMac | net::kStatus;
   if (identity_.mtu != 0) features |= net::kMtu;
   return features;
 }

@@ -52,8 +52,7 @@ struct Machine {
     wire.Reset(fds[0]);
     NetQueues::Options options;
     options.loop = loop.get();
-    options.tap.Reset(fds[1]);
-    options.set_offloads = [](int, unsigned) { return base::Status(); };
+    options.end = MakeTapEnd(base::UniqueFd(fds[1]), [](int, unsigned) { return base::Status(); });
     device = std::make_unique<NetDevice>(NetIdentity{}, *NetQueues::Create(std::move(options)));
   }
   void Stop() {

@@ -1,12 +1,5 @@
 #include "vmm/devices/net_queues.h"
 
-#include <limits.h>
-#include <linux/if_tun.h>
-#include <sys/epoll.h>
-#include <sys/ioctl.h>
-#include <sys/uio.h>
-#include <unistd.h>
-
 #include <algorithm>
 #include <cstring>
 #include <utility>
@@ -20,48 +13,38 @@ using base::Result;
 using base::Status;
 using net::Header;
 
-namespace {
-
-Status SetTapOffloads(int tap, unsigned offloads) {
-  if (ioctl(tap, TUNSETOFFLOAD, static_cast<unsigned long>(offloads)) != 0)
-    return HOLT_ERRNO("set the tap's offloads");
-  return {};
-}
-
-}  // namespace
-
 Result<std::unique_ptr<NetQueues>> NetQueues::Create(Options options) {
-  HOLT_CHECK(options.loop != nullptr && options.tap);
-  if (!options.set_offloads) options.set_offloads = SetTapOffloads;
-  TRY(base::SetNonblocking(options.tap.get(), true));
+  HOLT_CHECK(options.loop != nullptr && options.end);
+  TRY(base::SetNonblocking(options.end->fd(), true));
   std::unique_ptr<NetQueues> queues(new NetQueues(std::move(options)));
   queues->frame_.resize(net::kMaxFrame);
   // Watched for nothing until the guest is there.
-  TRY(queues->options_.loop->AddFd(queues->options_.tap.get(), 0,
-                                   [raw = queues.get()](uint32_t events) { raw->OnTap(events); }));
+  TRY(queues->options_.loop->AddFd(queues->options_.end->fd(), 0,
+                                   [raw = queues.get()](uint32_t events) { raw->OnEnd(events); }));
   return queues;
 }
 
 NetQueues::~NetQueues() {
-  if (!tap_failed_) options_.loop->RemoveFd(options_.tap.get());
+  if (!end_failed_) options_.loop->RemoveFd(options_.end->fd());
 }
 
 Status NetQueues::SetFeatures(uint64_t features) {
   features_ = features;
-  return options_.set_offloads(options_.tap.get(), net::TapOffloads(features));
+  return options_.end->SetFeatures(features);
 }
 
 void NetQueues::SetQueue(size_t index, QueuePort* port) {
   if (index == kTransmit) {
     // A guest that powers off does not wait until its last frames were looked at.
     if (port == nullptr) Transmit();
+    WatchToWrite(false);
     transmit_ = port;
     return;
   }
   if (port == nullptr) {
     PutChainsBack();
     frame_bytes_ = 0;
-    Watch(false);
+    WatchToRead(false);
   }
   receive_ = port;
 }
@@ -82,98 +65,108 @@ void NetQueues::Transmit() {
     while (true) {
       if (budget-- == 0) {
         transmit_->Notify();
-        return PostTransmit();
+        return PostAgain(kTransmit);
       }
       auto popped = queue.Pop(transmit_chain_);
       if (!popped) return transmit_->ReportBroken(popped.error());
       if (!*popped) break;
-      TransmitOne(transmit_chain_);
+      if (!TransmitOne(transmit_chain_)) {
+        queue.UndoPop(transmit_chain_);
+        transmit_->Notify();
+        return WatchToWrite(true);
+      }
       queue.Push(transmit_chain_, 0);
     }
   } while (queue.EnableNotifications());
   transmit_->Notify();
 }
 
-void NetQueues::TransmitOne(const DescriptorChain& chain) {
+bool NetQueues::TransmitOne(const DescriptorChain& chain) {
   ChainReader reader(chain);
   Header header{};
-  auto drop = [this] { ++counters_.sent_dropped; };
+  auto drop = [this] {
+    ++counters_.sent_dropped;
+    return true;
+  };
   if (!reader.Read(header)) return drop();
   const uint32_t bytes = reader.left();
   if (bytes < net::kEthernetHeader || bytes > net::kMaxFrame) return drop();
   if (!net::CheckTransmit(features_, bytes, header)) return drop();
-  iovecs_.clear();
-  iovecs_.push_back({&header, sizeof header});
+  iovecs_.assign(1, {});
   reader.TakeIovecs(bytes, iovecs_);
-  if (iovecs_.size() > IOV_MAX) return drop();
-  // Nonblocking: a tap that cannot take it now (or is down) loses it, as a wire would.
-  if (writev(options_.tap.get(), iovecs_.data(), static_cast<int>(iovecs_.size())) < 0)
-    return drop();
+  const NetEnd::Sent sent = options_.end->Write(header, iovecs_, bytes);
+  if (sent == NetEnd::Sent::kFull) return false;
+  if (sent == NetEnd::Sent::kLost) return drop();
   ++counters_.sent_packets;
   counters_.sent_bytes += bytes;
+  return true;
 }
 
-void NetQueues::PostTransmit() {
-  if (std::exchange(posted_, true)) return;
-  options_.loop->Post([this, alive = std::weak_ptr(alive_)] {
+void NetQueues::PostAgain(size_t index) {
+  if (std::exchange(posted_[index], true)) return;
+  options_.loop->Post([this, index, alive = std::weak_ptr(alive_)] {
     if (alive.expired()) return;
-    posted_ = false;
-    Transmit();
+    posted_[index] = false;
+    OnKick(index);
   });
 }
 
 // --- host to guest
 
-void NetQueues::OnTap(uint32_t events) {
+void NetQueues::OnEnd(uint32_t events) {
   // Level-triggered: left in the loop it would never be silent again.
-  if ((events & (EPOLLERR | EPOLLHUP)) != 0) return TapFailed("its interface is gone");
-  Receive();
+  if ((events & (EPOLLERR | EPOLLHUP)) != 0) return EndFailed("it is gone");
+  if ((events & EPOLLOUT) != 0) {
+    WatchToWrite(false);
+    Transmit();
+  }
+  if ((events & EPOLLIN) != 0) Receive();
 }
 
-void NetQueues::TapFailed(std::string_view why) {
-  if (std::exchange(tap_failed_, true)) return;
-  base::log::Warning("virtio net: the tap failed: {}", why);
-  options_.loop->RemoveFd(options_.tap.get());
+void NetQueues::EndFailed(std::string_view why) {
+  if (std::exchange(end_failed_, true)) return;
+  base::log::Warning("virtio net: the other end failed: {}", why);
+  options_.loop->RemoveFd(options_.end->fd());
 }
 
-void NetQueues::Watch(bool readable) {
-  if (tap_failed_ || watched_ == readable) return;
-  watched_ = readable;
+void NetQueues::Watch(uint32_t events) {
+  if (end_failed_ || watched_ == events) return;
+  watched_ = events;
   // Fails for a descriptor that is not watched only.
-  (void)options_.loop->ModifyFd(options_.tap.get(), readable ? uint32_t{EPOLLIN} : 0);
+  (void)options_.loop->ModifyFd(options_.end->fd(), events);
 }
 
 void NetQueues::Receive() {
   if (receive_ == nullptr || !receive_->queue().running() || receive_->queue().broken())
-    return Watch(false);
-  for (int budget = kBudget; budget > 0; --budget) {
+    return WatchToRead(false);
+  int budget = kBudget;
+  for (; budget > 0; --budget) {
     if (frame_bytes_ == 0 && !ReadFrame()) break;
     const Deliver result = DeliverFrame();
-    if (result == Deliver::kBroken) return Watch(false);
+    if (result == Deliver::kBroken) return WatchToRead(false);
     if (result == Deliver::kNoBuffers) {
       if (receive_->queue().EnableNotifications()) continue;
-      // The tap is left alone until the driver kicks.
+      // The other end is left alone until the driver kicks.
       receive_->Notify();
-      return Watch(false);
+      return WatchToRead(false);
     }
   }
   receive_->Notify();
-  Watch(true);
+  WatchToRead(true);
+  // More may be waiting where no event tells of it.
+  if (budget == 0) PostAgain(kReceive);
 }
 
 bool NetQueues::ReadFrame() {
-  while (!tap_failed_) {
-    iovec parts[] = {{&header_, sizeof header_}, {frame_.data(), frame_.size()}};
-    const ssize_t got = readv(options_.tap.get(), parts, 2);
-    if (got < 0 && errno == EINTR) continue;
-    if (got < 0 && errno != EAGAIN) TapFailed(strerrordesc_np(errno));
-    if (got <= 0) return false;
-    const auto bytes = static_cast<size_t>(got);
-    if (bytes < sizeof header_ + net::kEthernetHeader || !net::MayReceive(features_, header_)) {
+  while (!end_failed_) {
+    auto bytes = options_.end->Read(header_, frame_);
+    if (!bytes) EndFailed(bytes.error().message());
+    if (!bytes || *bytes == 0) return false;
+    if (*bytes < net::kEthernetHeader || !net::MayReceive(features_, header_)) {
       ++counters_.received_dropped;
       continue;
     }
-    frame_bytes_ = static_cast<uint32_t>(bytes - sizeof header_);
+    frame_bytes_ = *bytes;
     return true;
   }
   return false;

@@ -1,12 +1,13 @@
 #pragma once
 
-#include <functional>
+#include <sys/epoll.h>
+
 #include <memory>
 #include <vector>
 
 #include "base/event_loop.h"
 #include "base/unique_fd.h"
-#include "vmm/devices/net_header.h"
+#include "vmm/devices/net_end.h"
 #include "vmm/virtio/device.h"
 
 namespace holt::vmm {
@@ -21,21 +22,17 @@ struct NetCounters {
   uint64_t sent_dropped = 0;
 };
 
-// One pair of virtio-net's queues (virtio 1.2, 5.1.6) and the tap that they lead to: one frame is
-// one read or write there. A device with several pairs has several of these, each with a queue of
-// the same tap.
+// One pair of virtio-net's queues (virtio 1.2, 5.1.6) and what they lead to. A device with several
+// pairs has several of these, each with a queue of the same tap.
 //
-// One frame waits here at most: when the guest has no buffers the tap is not read, and the host's
-// queue in front of it fills up and drops. There is no state to save but the queues': a frame that
-// is lost is sent again by who cares.
+// One frame waits here at most: when the guest has no buffers the other end is not read, and the
+// host's queue in front of it fills up and drops. There is no state to save but the queues': a
+// frame that is lost is sent again by who cares.
 class NetQueues {
  public:
   struct Options {
     base::EventLoop* loop = nullptr;
-    // A tap with IFF_NO_PI, IFF_VNET_HDR and headers of sizeof(net::Header) (TUNSETVNETHDRSZ).
-    base::UniqueFd tap;
-    // Tells the tap what the guest takes (TUN_F_…). Empty: TUNSETOFFLOAD.
-    std::function<base::Status(int tap, unsigned offloads)> set_offloads;
+    std::unique_ptr<NetEnd> end;
   };
   static base::Result<std::unique_ptr<NetQueues>> Create(Options options);
   ~NetQueues();
@@ -48,6 +45,8 @@ class NetQueues {
   // Frames handled in one go, so that a busy guest leaves the loop to others.
   static constexpr int kBudget = 256;
 
+  // What of net::kOffloadFeatures can be offered.
+  uint64_t Features() const { return options_.end->Features(); }
   // What the guest negotiated; before its queues are set.
   base::Status SetFeatures(uint64_t features);
   // The queue runs from now on; null: it must not be touched any more.
@@ -61,11 +60,11 @@ class NetQueues {
 
   // Guest to host.
   void Transmit();
-  void TransmitOne(const DescriptorChain& chain);
-  void PostTransmit();
+  // False: not now.
+  bool TransmitOne(const DescriptorChain& chain);
 
   // Host to guest.
-  void OnTap(uint32_t events);
+  void OnEnd(uint32_t events);
   void Receive();
   // False: nothing can be read now.
   bool ReadFrame();
@@ -74,16 +73,21 @@ class NetQueues {
   void FillChains();
   void DropFrame();
   void PutChainsBack();
-  void Watch(bool readable);
-  void TapFailed(std::string_view why);
+
+  // Both.
+  void PostAgain(size_t index);
+  void WatchToRead(bool wanted) { Watch(wanted ? watched_ | EPOLLIN : watched_ & ~EPOLLIN); }
+  void WatchToWrite(bool wanted) { Watch(wanted ? watched_ | EPOLLOUT : watched_ & ~EPOLLOUT); }
+  void Watch(uint32_t events);
+  void EndFailed(std::string_view why);
 
   Options options_;
   uint64_t features_ = 0;
   QueuePort* receive_ = nullptr;
   QueuePort* transmit_ = nullptr;
-  bool watched_ = false;
-  bool posted_ = false;
-  bool tap_failed_ = false;
+  uint32_t watched_ = 0;  // epoll events
+  bool posted_[2] = {};
+  bool end_failed_ = false;
 
   // The frame that waits for buffers, and how many bytes it has (0: none waits).
   net::Header header_{};

@@ -43,11 +43,10 @@ class NetTest : public ::testing::Test {
     wire_.Reset(fds[0]);
     NetQueues::Options options;
     options.loop = loop_.get();
-    options.tap.Reset(fds[1]);
-    options.set_offloads = [this](int, unsigned offloads) {
+    options.end = MakeTapEnd(base::UniqueFd(fds[1]), [this](int, unsigned offloads) {
       offloads_ = offloads;
       return base::Status();
-    };
+    });
     NetIdentity spec;
     spec.mac = {2, 0, 0, 1, 2, 3};
     spec.mtu = 9000;
@@ -290,7 +289,7 @@ TEST_F(NetTest, ATapThatGoesAwayIsNoBusyLoop) {
   base::UniqueFd other(fds[0]);
   NetQueues::Options options;
   options.loop = loop_.get();
-  options.tap.Reset(fds[1]);
+  options.end = MakeTapEnd(base::UniqueFd(fds[1]));
   auto queues = NetQueues::Create(std::move(options));
   ASSERT_TRUE(queues.ok());
   other.Reset();  // hangs up: EPOLLHUP, whatever is asked for

@@ -14,7 +14,7 @@ class NetVhostUser : public vhost_user::Device {
  public:
   explicit NetVhostUser(std::unique_ptr<NetQueues> queues) : queues_(std::move(queues)) {}
 
-  uint64_t Features() const override { return net::kOffloadFeatures; }
+  uint64_t Features() const override { return queues_->Features(); }
   void FeaturesNegotiated(uint64_t features) override;
   unsigned QueueCount() const override { return 2; }
   uint16_t MaxQueueSize() const override { return 1024; }
