@@ -5,12 +5,15 @@
 #include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
+#include <netinet/in.h>
 #include <sys/socket.h>
 
+#include <cstring>
 #include <map>
 #include <string>
 
 #include "base/netlink.h"
+#include "base/unique_fd.h"
 
 namespace holt::guest_agent {
 namespace {
@@ -162,6 +165,21 @@ Status AddRoutes(NetlinkSocket& netlink, const std::map<std::string, int>& inter
   return {};
 }
 
+// Makes the machine known to its IPv4 gateways: one that knows its hardware address by its first
+// frame only (passt does) could not reach it before. What goes wrong is the gateway's loss.
+void GreetGateways(const NetworkConfig& config) {
+  constexpr uint16_t kDiscard = 9;  // RFC 863
+  for (const NetworkRoute& route : config.routes()) {
+    if (route.gateway().size() != kIpv4Bytes) continue;
+    base::UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+    sockaddr_in to{};
+    to.sin_family = AF_INET;
+    to.sin_port = htons(kDiscard);
+    std::memcpy(&to.sin_addr, route.gateway().data(), kIpv4Bytes);
+    if (socket) (void)!sendto(socket.get(), "", 1, 0, reinterpret_cast<sockaddr*>(&to), sizeof to);
+  }
+}
+
 }  // namespace
 
 Status ConfigureNetwork(const NetworkConfig& config) {
@@ -195,6 +213,7 @@ Status ConfigureNetwork(const NetworkConfig& config) {
                        neighbour.interface());
     TRY_CONTEXT(AddNeighbour(netlink, it->second, neighbour), it->first + ": neighbour");
   }
+  GreetGateways(config);
   return {};
 }
 
