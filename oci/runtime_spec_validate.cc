@@ -3,6 +3,7 @@
 #include <set>
 #include <span>
 
+#include "oci/cpu_list.h"
 #include "oci/runtime_spec.h"
 
 namespace holt::oci {
@@ -243,6 +244,13 @@ Status ValidateLinux(const Config& config) {
   TRY(ValidateNamespaces(config));
   TRY(Mappings("linux.uidMappings", linux_spec.uid_mappings));
   TRY(Mappings("linux.gidMappings", linux_spec.gid_mappings));
+  const Namespace* user = FindNamespace(config, "user");
+  if (user != nullptr && user->path.empty()) {
+    if (linux_spec.uid_mappings.empty())
+      return Invalid("linux.uidMappings", "is required by a user namespace");
+    if (linux_spec.gid_mappings.empty())
+      return Invalid("linux.gidMappings", "is required by a user namespace");
+  }
   TRY(ValidateDevices(linux_spec.devices));
   TRY(AbsoluteAll("linux.maskedPaths", linux_spec.masked_paths));
   TRY(AbsoluteAll("linux.readonlyPaths", linux_spec.readonly_paths));
@@ -332,6 +340,13 @@ Status ValidateProcess(const Process& process, const std::string& path) {
     if (process.io_priority->priority < 0 || process.io_priority->priority > 7)
       return Invalid(path + ".ioPriority.priority", "{} is not within 0 and 7",
                      process.io_priority->priority);
+  }
+  if (process.exec_cpu_affinity) {
+    const CpuAffinity& affinity = *process.exec_cpu_affinity;
+    if (!affinity.initial.empty())
+      TRY(ParseCpuList(affinity.initial, path + ".execCPUAffinity.initial"));
+    if (!affinity.final_set.empty())
+      TRY(ParseCpuList(affinity.final_set, path + ".execCPUAffinity.final"));
   }
   return {};
 }

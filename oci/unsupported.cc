@@ -15,11 +15,12 @@ base::Error Unsupported(std::string_view property, std::string_view why = "") {
 Status CheckMounts(const std::vector<Mount>& mounts) {
   for (size_t i = 0; i < mounts.size(); ++i) {
     std::string item = fmt::format("mounts[{}]", i);
-    if (!mounts[i].uid_mappings.empty()) return Unsupported(item + ".uidMappings");
     TRY_ASSIGN(MountOptions options, ParseMountOptions(mounts[i], item));
-    if (options.idmap) return Unsupported(item + ".options", "idmap");
-    if (options.tmpcopyup) return Unsupported(item + ".options", "tmpcopyup");
-    if (options.remount) return Unsupported(item + ".options", "remount");
+    bool mapped = options.idmap || !mounts[i].uid_mappings.empty();
+    if (mapped && !options.bind)
+      return Unsupported(item + ".uidMappings", "only bind mounts can have ids mapped");
+    if (options.tmpcopyup && mounts[i].type != "tmpfs")
+      return Unsupported(item + ".options", "tmpcopyup of something else than a tmpfs");
   }
   return {};
 }
@@ -28,8 +29,6 @@ Status CheckNamespaces(const std::vector<Namespace>& namespaces) {
   for (size_t i = 0; i < namespaces.size(); ++i) {
     const Namespace& entry = namespaces[i];
     std::string item = fmt::format("linux.namespaces[{}]", i);
-    if (entry.type == "user" || entry.type == "time")
-      return Unsupported(item + ".type", entry.type + " namespace");
     if (!entry.path.empty() && entry.type != "network")
       return Unsupported(item + ".path", "joining another container's namespace");
   }
@@ -53,7 +52,6 @@ Status CheckGuestSupport(const Process& process) {
     return Unsupported("process.apparmorProfile", "the guest's kernel has no AppArmor");
   if (!process.selinux_label.empty())
     return Unsupported("process.selinuxLabel", "the guest's kernel has no SELinux");
-  if (process.exec_cpu_affinity) return Unsupported("process.execCPUAffinity");
   return {};
 }
 
@@ -95,8 +93,6 @@ Status CheckGuestSupport(const Config& config) {
   if (!config.linux_) return {};
   const Linux& linux_spec = *config.linux_;
   TRY(CheckNamespaces(linux_spec.namespaces));
-  if (!linux_spec.uid_mappings.empty()) return Unsupported("linux.uidMappings");
-  if (!linux_spec.time_offsets.empty()) return Unsupported("linux.timeOffsets");
   if (linux_spec.resources) TRY(CheckGuestSupport(*linux_spec.resources));
   if (linux_spec.seccomp) TRY(CheckSeccomp(*linux_spec.seccomp));
   if (!linux_spec.mount_label.empty())

@@ -20,6 +20,7 @@ struct ChildPlan {
   // The container's first process only:
   int share = -1;
   int cgroup = -1;
+  int user_namespace = -1;  // if it has one
   std::string mount_point;
   // An exec only: the container's first process, whose namespaces are joined (the pid namespace is
   // already: the child is born in it).

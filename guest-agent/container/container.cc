@@ -8,6 +8,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "guest-agent/container/user_namespace.h"
 #include "guest-agent/init/tables.h"
 
 namespace holt::guest_agent {
@@ -62,7 +63,13 @@ Status Container::Launch(ProcessStreams streams, const std::optional<oci::Consol
   // Without resources there still is a device filter.
   bool given = config_.linux_ && config_.linux_->resources;
   TRY(cgroup_->Apply(given ? *config_.linux_->resources : oci::Resources(), true));
+  UniqueFd user_namespace;
+  if (HasUserNamespace(config_)) {
+    TRY_ASSIGN(user_namespace, MakeContainerUserNamespace(*config_.linux_));
+    TRY_CONTEXT(GiveCgroupToRoot(cgroup_->fd(), *config_.linux_), "cgroup");
+  }
   ChildPlan plan;
+  plan.user_namespace = user_namespace.get();
   plan.config = &config_;
   plan.process = &*config_.process;
   plan.container_id = id_;
