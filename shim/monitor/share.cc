@@ -11,7 +11,7 @@
 
 #include "base/file.h"
 #include "image/rootfs.h"
-#include "oci/mount_options.h"
+#include "shim/monitor/id_mapped_mount.h"
 
 namespace holt::shim {
 namespace {
@@ -41,7 +41,9 @@ bool HasOption(const oci::Mount& mount, std::string_view option) {
   return std::find(mount.options.begin(), mount.options.end(), option) != mount.options.end();
 }
 
+// What is remounted has been bound by an earlier one.
 bool IsBind(const oci::Mount& mount) {
+  if (HasOption(mount, "remount")) return false;
   return mount.type == "bind" || HasOption(mount, "bind") || HasOption(mount, "rbind");
 }
 
@@ -107,7 +109,7 @@ base::Status Share::AddContainer(const Request& request, oci::Config& config) {
   TRY(MountRoot(request, config, base_path + "/rootfs"));
   for (size_t i = 0; i < config.mounts.size(); ++i)
     if (IsBind(config.mounts[i]))
-      TRY_CONTEXT(AddVolume(id, i, config.mounts[i]),
+      TRY_CONTEXT(AddVolume(id, config, config.mounts[i]),
                   fmt::format("volume {}", config.mounts[i].destination));
   if (request.write_hosts) TRY(AddHostsFiles(id, config));
   TRY(DoMount(nullptr, paths_.Share(), nullptr, MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV,
@@ -150,7 +152,8 @@ base::Status Share::MountRoot(const Request& request, const oci::Config& config,
   return MakeReadOnly(target);
 }
 
-base::Status Share::AddVolume(const std::string& container, size_t, oci::Mount& mount) {
+base::Status Share::AddVolume(const std::string& container, const oci::Config& config,
+                              oci::Mount& mount) {
   std::string name = fmt::format("{}/mounts/{}", container, next_volume_++);
   std::string target = paths_.Share() + "/" + name;
   std::string source = mount.source;
@@ -162,8 +165,13 @@ base::Status Share::AddVolume(const std::string& container, size_t, oci::Mount& 
   } else {
     TRY(base::WriteFile(target, "", 0644));
   }
-  unsigned long recursive = HasOption(mount, "bind") && !HasOption(mount, "rbind") ? 0 : MS_REC;
-  TRY(DoMount(source.c_str(), target, nullptr, MS_BIND | recursive, nullptr));
+  bool recursive = !HasOption(mount, "bind") || HasOption(mount, "rbind");
+  TRY_ASSIGN(auto mappings, FindIdMappings(mount, config));
+  if (mappings) {
+    TRY(BindIdMapped(source, target, recursive, *mappings));
+  } else {
+    TRY(DoMount(source.c_str(), target, nullptr, MS_BIND | (recursive ? MS_REC : 0ul), nullptr));
+  }
   if (HasOption(mount, "ro") || HasOption(mount, "rro")) TRY(MakeReadOnly(target));
   mount.source = name;
   return {};
