@@ -10,6 +10,8 @@
 #include <string>
 #include <vector>
 
+#include "tests/named_tests.h"
+
 namespace holt {
 namespace {
 
@@ -111,24 +113,6 @@ TEST(DocsTest, NamedPathsExist) {
       }
     }
   }
-}
-
-// Suite.Name of every GoogleTest case in the tree.
-std::set<std::string> AllTests() {
-  static const std::regex kTest(R"(\bTEST(?:_F|_P)?\(\s*(\w+)\s*,\s*(\w+)\s*\))");
-  std::set<std::string> tests;
-  auto add = [&](const fs::path& folder) {
-    for (const auto& entry : fs::recursive_directory_iterator(fs::path(HOLT_SOURCE_DIR) / folder)) {
-      if (!entry.path().filename().string().ends_with("_test.cc")) continue;
-      std::ifstream in(entry.path());
-      const std::string text((std::istreambuf_iterator<char>(in)), {});
-      for (std::sregex_iterator it(text.begin(), text.end(), kTest), end; it != end; ++it)
-        tests.insert((*it)[1].str() + "." + (*it)[2].str());
-    }
-  };
-  for (const auto& [folder, allowed] : Allowed()) add(folder);
-  add("tests");
-  return tests;
 }
 
 // What is wrong with a row of docs/threats.md, "" if nothing: `class | how | tests`, where the last
