@@ -27,6 +27,7 @@ struct ChildError {
 // Everything the child needs, made before fork: after it only async-signal-safe calls are allowed.
 struct ChildPlan {
   const SpawnOptions* options;
+  const char* program;
   std::vector<char*> argv;
   std::vector<char*> envp;
   std::vector<std::pair<int, int>> fds;  // sources already above every target
@@ -54,7 +55,11 @@ struct ChildPlan {
   sigprocmask(SIG_SETMASK, &none, nullptr);
   for (int signal = 1; signal < 65; ++signal) ::signal(signal, SIG_DFL);
 
+  if (options.cgroup_procs_fd && write(*options.cgroup_procs_fd, "0", 1) != 1)
+    Fail(plan, error_fd, "enter the cgroup");
   if (options.new_session && setsid() < 0) Fail(plan, error_fd, "setsid");
+  for (int fd : options.join_namespaces)
+    if (setns(fd, 0) != 0) Fail(plan, error_fd, "setns");
   if (options.unshare_flags != 0 && unshare(static_cast<int>(options.unshare_flags)) != 0)
     Fail(plan, error_fd, "unshare");
   if (options.working_directory_fd && fchdir(*options.working_directory_fd) != 0)
@@ -98,7 +103,7 @@ struct ChildPlan {
     syscall(SYS_execveat, *options.executable_fd, "", plan.argv.data(), plan.envp.data(),
             AT_EMPTY_PATH);
   } else {
-    execve(plan.argv[0], plan.argv.data(), plan.envp.data());
+    execve(plan.program, plan.argv.data(), plan.envp.data());
   }
   Fail(plan, error_fd, "exec");
 }
@@ -114,6 +119,8 @@ Result<pid_t> Spawn(const SpawnOptions& options) {
 
   ChildPlan plan{};
   plan.options = &options;
+  const std::string& program = options.program.empty() ? options.argv[0] : options.program;
+  plan.program = program.c_str();
   plan.parent = getpid();
   plan.highest_target = 2;
   for (auto [source, target] : options.fds)
@@ -128,7 +135,7 @@ Result<pid_t> Spawn(const SpawnOptions& options) {
   std::vector<UniqueFd> copies;
   auto lift = [&](int fd) -> Result<int> {
     int copy = fcntl(fd, F_DUPFD_CLOEXEC, plan.highest_target + 1);
-    if (copy < 0) return HOLT_ERRNO("spawn {}: dup fd {}", options.argv[0], fd);
+    if (copy < 0) return HOLT_ERRNO("spawn {}: dup fd {}", program, fd);
     copies.emplace_back(copy);
     return copy;
   };
@@ -162,9 +169,9 @@ Result<pid_t> Spawn(const SpawnOptions& options) {
   } while (n < 0 && errno == EINTR);
   if (n == 0) return pid;
   waitpid(pid, nullptr, 0);
-  if (n != sizeof error) return MakeError(Code::kInternal, "spawn {}: lost", options.argv[0]);
+  if (n != sizeof error) return MakeError(Code::kInternal, "spawn {}: lost", program);
   error.step[sizeof error.step - 1] = 0;
-  return ErrnoError(error.err, fmt::format("start {}: {}", options.argv[0], error.step));
+  return ErrnoError(error.err, fmt::format("start {}: {}", program, error.step));
 }
 
 std::string DescribeWaitStatus(int wait_status) {

@@ -14,9 +14,10 @@ namespace holt::base {
 // How to start a program. Only what is named here reaches it: no other fd (CLOEXEC or not), no
 // other environment.
 struct SpawnOptions {
-  std::vector<std::string> argv;         // argv[0] is the path unless `executable_fd` is given
+  std::vector<std::string> argv;
+  std::string program;                   // the path, where that is not argv[0]
   std::vector<std::string> environment;  // "NAME=value"
-  std::optional<int> executable_fd;      // exec this instead of argv[0]
+  std::optional<int> executable_fd;      // exec this instead; not a script's
   // (parent's fd, child's number). Descriptors of the parent are borrowed. 0, 1, 2 that are not
   // named are opened on /dev/null.
   std::vector<std::pair<int, int>> fds;
@@ -27,6 +28,11 @@ struct SpawnOptions {
   // Signal at the death of the parent *thread* (PR_SET_PDEATHSIG), 0 for none. Lost when the
   // program changes credentials, so it is set after uid and gid.
   int parent_death_signal = 0;
+  // The open cgroup.procs of a cgroup that the child enters first; borrowed.
+  std::optional<int> cgroup_procs_fd;
+  // Open namespaces that the child joins, a mount namespace among them before the working directory
+  // is changed to; borrowed.
+  std::vector<int> join_namespaces;
   unsigned long unshare_flags = 0;  // CLONE_NEW* for the child, before the program starts
   std::string working_directory;    // empty: the parent's
   std::optional<int> working_directory_fd;

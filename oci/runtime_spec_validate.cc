@@ -3,6 +3,8 @@
 #include <set>
 #include <span>
 
+#include "oci/cpu_list.h"
+#include "oci/known_values.h"
 #include "oci/runtime_spec.h"
 
 namespace holt::oci {
@@ -12,6 +14,14 @@ using base::Code;
 using base::Status;
 using Names = std::span<const std::string_view>;
 
+constexpr HookKind kHookKinds[] = {
+    {"prestart", &Hooks::prestart},
+    {"createRuntime", &Hooks::create_runtime},
+    {"createContainer", &Hooks::create_container},
+    {"startContainer", &Hooks::start_container},
+    {"poststart", &Hooks::poststart},
+    {"poststop", &Hooks::poststop},
+};
 constexpr std::string_view kNamespaceTypes[] = {"pid", "network", "mount",  "ipc",
                                                 "uts", "user",    "cgroup", "time"};
 constexpr std::string_view kPropagations[] = {"shared",  "rshared",  "slave",      "rslave",
@@ -153,17 +163,11 @@ Status ValidateMounts(const std::vector<Mount>& mounts) {
 }
 
 Status ValidateHooks(const Hooks& hooks) {
-  const std::pair<const char*, const std::vector<Hook>*> lists[] = {
-      {"prestart", &hooks.prestart},
-      {"createRuntime", &hooks.create_runtime},
-      {"createContainer", &hooks.create_container},
-      {"startContainer", &hooks.start_container},
-      {"poststart", &hooks.poststart},
-      {"poststop", &hooks.poststop}};
-  for (const auto& [name, list] : lists) {
-    for (size_t i = 0; i < list->size(); ++i) {
-      const Hook& hook = (*list)[i];
-      std::string item = fmt::format("hooks.{}[{}]", name, i);
+  for (const HookKind& kind : kHookKinds) {
+    const std::vector<Hook>& list = hooks.*kind.list;
+    for (size_t i = 0; i < list.size(); ++i) {
+      const Hook& hook = list[i];
+      std::string item = fmt::format("hooks.{}[{}]", kind.name, i);
       TRY(Absolute(item + ".path", hook.path));
       TRY(Environment(item + ".env", hook.env));
       if (hook.timeout && *hook.timeout <= 0) return Invalid(item + ".timeout", "must be positive");
@@ -243,6 +247,13 @@ Status ValidateLinux(const Config& config) {
   TRY(ValidateNamespaces(config));
   TRY(Mappings("linux.uidMappings", linux_spec.uid_mappings));
   TRY(Mappings("linux.gidMappings", linux_spec.gid_mappings));
+  const Namespace* user = FindNamespace(config, "user");
+  if (user != nullptr && user->path.empty()) {
+    if (linux_spec.uid_mappings.empty())
+      return Invalid("linux.uidMappings", "is required by a user namespace");
+    if (linux_spec.gid_mappings.empty())
+      return Invalid("linux.gidMappings", "is required by a user namespace");
+  }
   TRY(ValidateDevices(linux_spec.devices));
   TRY(AbsoluteAll("linux.maskedPaths", linux_spec.masked_paths));
   TRY(AbsoluteAll("linux.readonlyPaths", linux_spec.readonly_paths));
@@ -333,6 +344,13 @@ Status ValidateProcess(const Process& process, const std::string& path) {
       return Invalid(path + ".ioPriority.priority", "{} is not within 0 and 7",
                      process.io_priority->priority);
   }
+  if (process.exec_cpu_affinity) {
+    const CpuAffinity& affinity = *process.exec_cpu_affinity;
+    if (!affinity.initial.empty())
+      TRY(ParseCpuList(affinity.initial, path + ".execCPUAffinity.initial"));
+    if (!affinity.final_set.empty())
+      TRY(ParseCpuList(affinity.final_set, path + ".execCPUAffinity.final"));
+  }
   return {};
 }
 
@@ -396,5 +414,14 @@ Status Validate(const Config& config) {
   if (config.vm) TRY(ValidateVm(*config.vm));
   return {};
 }
+
+std::span<const HookKind> HookKinds() { return kHookKinds; }
+Names NamespaceTypes() { return kNamespaceTypes; }
+Names SeccompActions() { return kSeccompActions; }
+Names SeccompOperators() { return kSeccompOperators; }
+Names SeccompArchitectures() { return kSeccompArchs; }
+Names SeccompFlags() { return kSeccompFlags; }
+Names MemoryPolicyModes() { return kMemoryModes; }
+Names MemoryPolicyFlags() { return kMemoryFlags; }
 
 }  // namespace holt::oci

@@ -6,6 +6,7 @@
 #include <string_view>
 
 #include "base/result.h"
+#include "oci/known_values.h"
 
 namespace holt::oci {
 
@@ -17,7 +18,7 @@ base::Result<Status> StatusFromName(std::string_view name);
 // The state of a container as the runtime specification defines it, in the JSON of `holt state` and
 // of the standard input of hooks.
 struct State {
-  std::string oci_version = "1.3.0";
+  std::string oci_version = kSpecVersion;
   std::string id;
   Status status = Status::kCreating;
   int64_t pid = 0;  // left out of the JSON when 0

@@ -15,11 +15,12 @@ base::Error Unsupported(std::string_view property, std::string_view why = "") {
 Status CheckMounts(const std::vector<Mount>& mounts) {
   for (size_t i = 0; i < mounts.size(); ++i) {
     std::string item = fmt::format("mounts[{}]", i);
-    if (!mounts[i].uid_mappings.empty()) return Unsupported(item + ".uidMappings");
     TRY_ASSIGN(MountOptions options, ParseMountOptions(mounts[i], item));
-    if (options.idmap) return Unsupported(item + ".options", "idmap");
-    if (options.tmpcopyup) return Unsupported(item + ".options", "tmpcopyup");
-    if (options.remount) return Unsupported(item + ".options", "remount");
+    bool mapped = options.idmap || !mounts[i].uid_mappings.empty();
+    if (mapped && !options.bind)
+      return Unsupported(item + ".uidMappings", "only bind mounts can have ids mapped");
+    if (options.tmpcopyup && mounts[i].type != "tmpfs")
+      return Unsupported(item + ".options", "tmpcopyup of something else than a tmpfs");
   }
   return {};
 }
@@ -28,8 +29,6 @@ Status CheckNamespaces(const std::vector<Namespace>& namespaces) {
   for (size_t i = 0; i < namespaces.size(); ++i) {
     const Namespace& entry = namespaces[i];
     std::string item = fmt::format("linux.namespaces[{}]", i);
-    if (entry.type == "user" || entry.type == "time")
-      return Unsupported(item + ".type", entry.type + " namespace");
     if (!entry.path.empty() && entry.type != "network")
       return Unsupported(item + ".path", "joining another container's namespace");
   }
@@ -40,6 +39,10 @@ Status CheckSeccomp(const Seccomp& seccomp) {
   if (!seccomp.listener_path.empty()) return Unsupported("linux.seccomp.listenerPath");
   if (seccomp.default_action == "SCMP_ACT_NOTIFY")
     return Unsupported("linux.seccomp.defaultAction", "SCMP_ACT_NOTIFY");
+  for (size_t i = 0; i < seccomp.flags.size(); ++i)
+    // The kernel takes it with a listener only.
+    if (seccomp.flags[i] == "SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV")
+      return Unsupported(fmt::format("linux.seccomp.flags[{}]", i), seccomp.flags[i]);
   for (size_t i = 0; i < seccomp.syscalls.size(); ++i)
     if (seccomp.syscalls[i].action == "SCMP_ACT_NOTIFY")
       return Unsupported(fmt::format("linux.seccomp.syscalls[{}].action", i), "SCMP_ACT_NOTIFY");
@@ -53,7 +56,6 @@ Status CheckGuestSupport(const Process& process) {
     return Unsupported("process.apparmorProfile", "the guest's kernel has no AppArmor");
   if (!process.selinux_label.empty())
     return Unsupported("process.selinuxLabel", "the guest's kernel has no SELinux");
-  if (process.exec_cpu_affinity) return Unsupported("process.execCPUAffinity");
   return {};
 }
 
@@ -95,8 +97,6 @@ Status CheckGuestSupport(const Config& config) {
   if (!config.linux_) return {};
   const Linux& linux_spec = *config.linux_;
   TRY(CheckNamespaces(linux_spec.namespaces));
-  if (!linux_spec.uid_mappings.empty()) return Unsupported("linux.uidMappings");
-  if (!linux_spec.time_offsets.empty()) return Unsupported("linux.timeOffsets");
   if (linux_spec.resources) TRY(CheckGuestSupport(*linux_spec.resources));
   if (linux_spec.seccomp) TRY(CheckSeccomp(*linux_spec.seccomp));
   if (!linux_spec.mount_label.empty())
@@ -106,13 +106,6 @@ Status CheckGuestSupport(const Config& config) {
 }
 
 Status CheckHostSupport(const Config& config) {
-  if (config.hooks) {
-    if (!config.hooks->prestart.empty()) return Unsupported("hooks.prestart");
-    if (!config.hooks->create_runtime.empty()) return Unsupported("hooks.createRuntime");
-    if (!config.hooks->create_container.empty()) return Unsupported("hooks.createContainer");
-    if (!config.hooks->poststart.empty()) return Unsupported("hooks.poststart");
-    if (!config.hooks->poststop.empty()) return Unsupported("hooks.poststop");
-  }
   if (config.vm) return Unsupported("vm");
   if (!config.linux_) return {};
   const Linux& linux_spec = *config.linux_;
@@ -120,9 +113,6 @@ Status CheckHostSupport(const Config& config) {
   if (!network)
     return Unsupported("linux.namespaces",
                        "no network namespace: a virtual machine cannot share the host's network");
-  if (!network->path.empty())
-    return Unsupported("linux.namespaces", "a network namespace given by path");
-  if (!linux_spec.cgroups_path.empty()) return Unsupported("linux.cgroupsPath");
   if (!linux_spec.net_devices.empty()) return Unsupported("linux.netDevices");
   if (linux_spec.intel_rdt) return Unsupported("linux.intelRdt");
   return {};

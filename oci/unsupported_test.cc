@@ -30,24 +30,16 @@ INSTANTIATE_TEST_SUITE_P(
     testing::Values(
         Case{PROCESS(R"("apparmorProfile":"x")"), "process.apparmorProfile: not supported"},
         Case{PROCESS(R"("selinuxLabel":"x")"), "process.selinuxLabel: not supported"},
-        Case{PROCESS(R"("execCPUAffinity":{"initial":"0"})"), "process.execCPUAffinity: not"},
         Case{
             R"("mounts":[{"destination":"/a","uidMappings":[{"size":1}],"gidMappings":[{"size":1}]}])",
             "mounts[0].uidMappings: not"},
-        Case{R"("mounts":[{"destination":"/a","options":["tmpcopyup"]}])",
+        Case{R"("mounts":[{"destination":"/a","type":"proc","options":["tmpcopyup"]}])",
              "mounts[0].options: not supported: tmpcopyup"},
-        Case{R"("hooks":{"prestart":[{"path":"/x"}]})", "hooks.prestart: not"},
-        Case{R"("hooks":{"poststop":[{"path":"/x"}]})", "hooks.poststop: not"},
         Case{R"("vm":{"hwConfig":{"vcpus":1}})", "vm: not"},
         Case{R"("linux":{"namespaces":[{"type":"pid"}]})",
              "linux.namespaces: not supported: no network namespace"},
-        Case{R"("linux":{"namespaces":[{"type":"network","path":"/x"}]})",
-             "linux.namespaces: not supported: a network namespace given by path"},
-        Case{R"("linux":{"namespaces":[{"type":"network"},{"type":"user"}]})",
-             "linux.namespaces[1].type: not supported: user namespace"},
         Case{R"("linux":{"namespaces":[{"type":"network"},{"type":"ipc","path":"/x"}]})",
              "linux.namespaces[1].path: not supported"},
-        Case{LINUX(R"("cgroupsPath":"/a")"), "linux.cgroupsPath: not"},
         Case{LINUX(R"("netDevices":{"eth0":{}})"), "linux.netDevices: not"},
         Case{LINUX(R"("intelRdt":{"closID":"x"})"), "linux.intelRdt: not"},
         Case{LINUX(R"("memoryPolicy":{"mode":"MPOL_BIND"})"), "linux.memoryPolicy: not"},
@@ -57,6 +49,9 @@ INSTANTIATE_TEST_SUITE_P(
         Case{LINUX(R"("seccomp":{"defaultAction":"SCMP_ACT_ALLOW","syscalls":[
                       {"names":["read"],"action":"SCMP_ACT_NOTIFY"}]})"),
              "linux.seccomp.syscalls[0].action: not"},
+        Case{LINUX(R"("seccomp":{"defaultAction":"SCMP_ACT_ALLOW","flags":[
+                      "SECCOMP_FILTER_FLAG_LOG","SECCOMP_FILTER_FLAG_WAIT_KILLABLE_RECV"]})"),
+             "linux.seccomp.flags[1]: not"},
         Case{RESOURCES(R"("memory":{"swappiness":60})"), "linux.resources.memory.swappiness: not"},
         Case{RESOURCES(R"("memory":{"disableOOMKiller":true})"),
              "linux.resources.memory.disableOOMKiller: not"},
@@ -68,7 +63,7 @@ INSTANTIATE_TEST_SUITE_P(
 TEST(SupportedTest, AnOrdinaryConfigPasses) {
   auto config = ParseConfig(
       R"({"ociVersion":"1.0.2","process":{"cwd":"/","args":["true"],"noNewPrivileges":true},
-          "root":{"path":"rootfs"},"hooks":{"startContainer":[{"path":"/x"}]},
+          "root":{"path":"rootfs"},"hooks":{"startContainer":[{"path":"/x"}],"prestart":[{"path":"/x"}]},
           "mounts":[{"destination":"/proc","type":"proc","source":"proc"}],
           "linux":{"namespaces":[{"type":"pid"},{"type":"network"},{"type":"mount"}],
                    "resources":{"memory":{"limit":1048576,"disableOOMKiller":false}}}})");

@@ -199,6 +199,11 @@ Status AttachDeviceProgram(int cgroup, const std::vector<bpf_insn>& program) {
   return {};
 }
 
+Status ApplyDevices(int cgroup, const std::vector<oci::DeviceRule>& rules) {
+  TRY_ASSIGN(auto program, DeviceProgram(rules));
+  return AttachDeviceProgram(cgroup, program);
+}
+
 bool DeviceAllowed(const std::vector<oci::DeviceRule>& rules, uint32_t type, uint32_t access,
                    uint32_t major, uint32_t minor) {
   for (const Rule& rule : OrderedRules(rules)) {

@@ -19,6 +19,9 @@ base::Result<std::vector<bpf_insn>> DeviceProgram(const std::vector<oci::DeviceR
 // Loads it and attaches it to the cgroup directory `cgroup` in place of one attached before.
 base::Status AttachDeviceProgram(int cgroup, const std::vector<bpf_insn>& program);
 
+// Both: the rules of a container whose cgroup directory is `cgroup`.
+base::Status ApplyDevices(int cgroup, const std::vector<oci::DeviceRule>& rules);
+
 // What the program answers to an access (BPF_DEVCG_ACC_* bits, BPF_DEVCG_DEV_*): the same rules
 // without BPF, which the tests compare with the kernel's answer.
 bool DeviceAllowed(const std::vector<oci::DeviceRule>& rules, uint32_t type, uint32_t access,

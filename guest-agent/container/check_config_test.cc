@@ -41,8 +41,8 @@ TEST(CheckConfigTest, NamesWhatIsMissing) {
 
 TEST(CheckConfigTest, UnsupportedPropertiesAreErrors) {
   oci::Config config = Config();
-  config.linux_->namespaces.push_back({"user", ""});
-  EXPECT_THAT(ErrorOf(config), HasSubstr("user namespace"));
+  config.linux_->namespaces.push_back({"ipc", "/proc/1/ns/ipc"});
+  EXPECT_THAT(ErrorOf(config), HasSubstr("another container's namespace"));
   config = Config();
   config.process->apparmor_profile = "x";
   EXPECT_THAT(ErrorOf(config), HasSubstr("process.apparmorProfile"));

@@ -15,14 +15,19 @@
 #include <vector>
 
 #include "base/file.h"
+#include "guest-agent/container/affinity.h"
 #include "guest-agent/container/channel.h"
 #include "guest-agent/container/finish.h"
-#include "guest-agent/container/hooks.h"
+#include "guest-agent/container/program.h"
 #include "guest-agent/container/sysctl.h"
+#include "guest-agent/container/time_namespace.h"
+#include "guest-agent/container/user_namespace.h"
 #include "guest-agent/mount/devices.h"
 #include "guest-agent/mount/in_root.h"
 #include "guest-agent/mount/mount_fd.h"
 #include "guest-agent/mount/rootfs.h"
+#include "oci/id_mapping.h"
+#include "oci/run_hooks.h"
 #include "oci/state.h"
 
 namespace holt::guest_agent {
@@ -35,7 +40,8 @@ using base::UniqueFd;
 // Closes all descriptors but those of the plan, before any code of the container can see this
 // process.
 void CloseOthers(const ChildPlan& plan) {
-  std::vector<int> keep = {plan.channel, plan.share, plan.cgroup, plan.container_pidfd};
+  std::vector<int> keep = {plan.channel, plan.share, plan.cgroup, plan.user_namespace,
+                           plan.container_pidfd};
   keep.insert(keep.end(), std::begin(plan.standard), std::end(plan.standard));
   std::erase_if(keep, [](int fd) { return fd < 0; });
   std::sort(keep.begin(), keep.end());
@@ -139,6 +145,8 @@ Status EnterNew(const ChildPlan& plan, const Trusted& trusted) {
   bool cgroup_namespace = oci::FindNamespace(config, "cgroup") != nullptr;
   // Here, not in clone3(2): the namespace's root is the cgroup in which it is made.
   if (cgroup_namespace && unshare(CLONE_NEWCGROUP) != 0) return HOLT_ERRNO("cgroup namespace");
+  if (oci::FindNamespace(config, "time"))
+    TRY(EnterTimeNamespace(trusted.proc.get(), config.linux_->time_offsets));
   TRY(SetNames(config));
   if (config.linux_) TRY(WriteSysctls(trusted.proc.get(), config.linux_->sysctl));
   RootfsInputs inputs;
@@ -150,9 +158,11 @@ Status EnterNew(const ChildPlan& plan, const Trusted& trusted) {
   inputs.mount_point = plan.mount_point;
   inputs.cgroup = cgroup.get();
   inputs.cgroup_namespace = cgroup_namespace;
+  TRY(BeginFilesOfRoot(config));
   TRY_ASSIGN(UniqueFd root, SetUpRootfs(inputs));
   TRY(OpenStandard(plan, root.get(), trusted.dev.get()));
   TRY_CONTEXT(MakeDirsInRoot(root.get(), plan.process->cwd), "process.cwd");
+  TRY(EndFilesOfRoot(config));
   if (config.root->readonly)
     TRY_CONTEXT(SetAttributes(root.get(), MOUNT_ATTR_RDONLY, 0, false), "root.readonly");
   return PivotInto(root.get(), config.linux_ ? config.linux_->rootfs_propagation : "");
@@ -160,10 +170,31 @@ Status EnterNew(const ChildPlan& plan, const Trusted& trusted) {
 
 // The namespaces of the container's first process, whose root becomes ours with its mounts.
 Status EnterExisting(const ChildPlan& plan, const Trusted& trusted) {
-  int namespaces = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP;
+  if (plan.process->exec_cpu_affinity)
+    TRY(SetAffinity(plan.process->exec_cpu_affinity->initial, "process.execCPUAffinity.initial"));
+  int namespaces = CLONE_NEWNS | CLONE_NEWIPC | CLONE_NEWUTS | CLONE_NEWCGROUP | CLONE_NEWTIME;
   if (setns(plan.container_pidfd, namespaces) != 0) return HOLT_ERRNO("join the container");
   TRY_ASSIGN(UniqueFd root, base::Open("/", O_PATH | O_DIRECTORY));
   return OpenStandard(plan, root.get(), trusted.dev.get());
+}
+
+// Everything that takes privileges outside of the container's user namespace has been done then.
+Status EnterUsers(const ChildPlan& plan, const ResolvedUser& user) {
+  uint32_t uid = user.uid;
+  if (HasUserNamespace(*plan.config)) {
+    auto outside = oci::OutsideId(plan.config->linux_->uid_mappings, user.uid);
+    if (!outside || !oci::OutsideId(plan.config->linux_->gid_mappings, user.gid))
+      return base::MakeError(base::Code::kInvalidArgument,
+                             "process.user: {}:{} is not among the ids of linux.uidMappings and "
+                             "linux.gidMappings",
+                             user.uid, user.gid);
+    uid = *outside;
+  }
+  for (int fd = 0; fd < 3; ++fd) GiveToUser(fd, uid);
+  TRY(SetLimits(*plan.process,
+                plan.config->linux_ ? plan.config->linux_->personality : std::nullopt));
+  if (plan.is_exec()) return JoinUserNamespace(plan.container_pidfd, *plan.config);
+  return EnterUserNamespace(plan.user_namespace, *plan.config);
 }
 
 Result<Prepared> Prepare(const ChildPlan& plan) {
@@ -171,6 +202,8 @@ Result<Prepared> Prepare(const ChildPlan& plan) {
   Prepared prepared;
   TRY_ASSIGN(UniqueFd root, base::Open("/", O_PATH | O_DIRECTORY));
   TRY_ASSIGN(prepared.user, ResolveUserInRoot(root.get(), process.user));
+  root.Reset();
+  TRY(EnterUsers(plan, prepared.user));
   prepared.capabilities = ResolveCapabilities(process.capabilities);
   for (const std::string& name : prepared.capabilities.unknown)
     SendMessage(plan.channel,
@@ -186,7 +219,11 @@ Result<Prepared> Prepare(const ChildPlan& plan) {
   };
   if (!has("HOME=")) prepared.environment.push_back("HOME=" + prepared.user.home);
   if (plan.terminal && !has("TERM=")) prepared.environment.push_back("TERM=xterm");
-  for (int fd = 0; fd < 3; ++fd) GiveToUser(fd, prepared.user.uid);
+  // Engines tell a command that does not exist from other failures by an error of create. What is
+  // relative to the working directory is known when that is entered.
+  const std::string& program = process.args[0];
+  if (!plan.is_exec() && (program[0] == '/' || program.find('/') == std::string::npos))
+    TRY(FindProgram(program, prepared.environment));
   return prepared;
 }
 
@@ -196,6 +233,7 @@ std::string StateForHooks(const ChildPlan& plan) {
   state.id = plan.container_id;
   state.status = oci::Status::kCreated;
   state.pid = getpid();
+  state.bundle = plan.bundle;
   state.annotations = plan.config->annotations;
   return SerializeState(state);
 }
@@ -216,13 +254,17 @@ base::Error Run(const ChildPlan& plan) {
   SendMessage(plan.channel, ChannelMessage::Make(ChannelKind::kReady));
   if (!AwaitGo(plan.channel)) _exit(0);
   if (!plan.is_exec() && plan.config->hooks) {
-    auto hooks =
-        RunHooks(plan.config->hooks->start_container, "hooks.startContainer", StateForHooks(plan));
+    auto hooks = oci::RunHooks(plan.config->hooks->start_container, "hooks.startContainer",
+                               StateForHooks(plan));
     if (!hooks) return std::move(hooks).error();
   }
-  return FinishAndExec(*plan.process,
-                       plan.config->linux_ ? plan.config->linux_->personality : std::nullopt,
-                       *prepared);
+  // For its first process the specification gives it no meaning.
+  if (plan.is_exec() && plan.process->exec_cpu_affinity) {
+    auto bound =
+        SetAffinity(plan.process->exec_cpu_affinity->final_set, "process.execCPUAffinity.final");
+    if (!bound) return std::move(bound).error();
+  }
+  return FinishAndExec(*plan.process, *prepared);
 }
 
 }  // namespace

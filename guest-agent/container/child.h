@@ -20,7 +20,9 @@ struct ChildPlan {
   // The container's first process only:
   int share = -1;
   int cgroup = -1;
+  int user_namespace = -1;  // if it has one
   std::string mount_point;
+  std::string bundle;  // the host's, for the state that hooks get
   // An exec only: the container's first process, whose namespaces are joined (the pid namespace is
   // already: the child is born in it).
   int container_pidfd = -1;

@@ -8,6 +8,8 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "guest-agent/cgroup/device_filter.h"
+#include "guest-agent/container/user_namespace.h"
 #include "guest-agent/init/tables.h"
 
 namespace holt::guest_agent {
@@ -58,14 +60,23 @@ void Container::Create(ProcessStreams streams, const std::optional<oci::ConsoleS
 }
 
 Status Container::Launch(ProcessStreams streams, const std::optional<oci::ConsoleSize>& size) {
-  TRY_ASSIGN(cgroup_, Cgroup::Create(engine_.cgroup_parent, id_));
+  TRY_ASSIGN(cgroup_, cgroup::Cgroup::Create(engine_.cgroup_parent, id_));
+  oci::Resources resources;
+  if (config_.linux_ && config_.linux_->resources) resources = *config_.linux_->resources;
+  TRY_CONTEXT(cgroup_->Apply(resources), "guest");
   // Without resources there still is a device filter.
-  bool given = config_.linux_ && config_.linux_->resources;
-  TRY(cgroup_->Apply(given ? *config_.linux_->resources : oci::Resources(), true));
+  TRY(ApplyDevices(cgroup_->fd(), resources.devices));
+  UniqueFd user_namespace;
+  if (HasUserNamespace(config_)) {
+    TRY_ASSIGN(user_namespace, MakeContainerUserNamespace(*config_.linux_));
+    TRY_CONTEXT(GiveCgroupToRoot(cgroup_->fd(), *config_.linux_), "cgroup");
+  }
   ChildPlan plan;
+  plan.user_namespace = user_namespace.get();
   plan.config = &config_;
   plan.process = &*config_.process;
   plan.container_id = id_;
+  plan.bundle = bundle_;
   plan.terminal = config_.process->terminal;
   plan.console_size = size ? size : config_.process->console_size;
   plan.share = engine_.share;
@@ -169,9 +180,12 @@ void Container::SetFrozen(bool frozen, Done done) {
 
 void Container::CheckFrozen(bool frozen, int turn, Done done) {
   if (cgroup_->all_frozen() == frozen) return done({});
-  if (turn >= kMaxTurns)
+  if (turn >= kMaxTurns) {
+    // Half frozen is no state that anybody knows.
+    if (frozen) (void)cgroup_->Freeze(false);
     return done(MakeError(Code::kDeadlineExceeded, "container {}: a process does not {}", id_,
                           frozen ? "freeze" : "thaw"));
+  }
   engine_.loop.AddTimer(Pause(turn), [this, frozen, turn, done = std::move(done),
                                       alive = std::weak_ptr<bool>(alive_)] {
     if (alive.expired()) return done(MakeError(Code::kCancelled, "the container is gone"));

@@ -6,7 +6,7 @@
 #include <string>
 
 #include "base/event_loop.h"
-#include "guest-agent/cgroup/cgroup.h"
+#include "cgroup/cgroup.h"
 #include "guest-agent/container/process.h"
 #include "guest-agent/init/reaper.h"
 #include "oci/runtime_spec.h"
@@ -27,8 +27,12 @@ class Container {
  public:
   using Done = std::function<void(base::Status)>;
 
-  Container(Engine& engine, std::string id, oci::Config config)
-      : engine_(engine), id_(std::move(id)), config_(std::move(config)) {}
+  // `bundle` is the host's directory of it, for the state that hooks get.
+  Container(Engine& engine, std::string id, oci::Config config, std::string bundle)
+      : engine_(engine),
+        id_(std::move(id)),
+        config_(std::move(config)),
+        bundle_(std::move(bundle)) {}
   // Kills what is left of it; Destroy is the way to know that it is gone.
   ~Container();
   Container(const Container&) = delete;
@@ -51,7 +55,7 @@ class Container {
   const std::string& id() const { return id_; }
   const oci::Config& config() const { return config_; }
   // Null before Create.
-  Cgroup* cgroup() { return cgroup_ ? &*cgroup_ : nullptr; }
+  cgroup::Cgroup* cgroup() { return cgroup_ ? &*cgroup_ : nullptr; }
   // Null when there is none.
   Process* FindProcess(const std::string& exec_id);
   bool HasExec(const std::string& exec_id) const { return execs_.contains(exec_id); }
@@ -72,7 +76,8 @@ class Container {
   Engine& engine_;
   std::string id_;
   oci::Config config_;
-  std::optional<Cgroup> cgroup_;
+  std::string bundle_;
+  std::optional<cgroup::Cgroup> cgroup_;
   std::unique_ptr<Process> init_;
   std::map<std::string, std::unique_ptr<Process>> execs_;
   // For timers that outlive this.

@@ -44,13 +44,8 @@ Status LoadFilters(const std::optional<SeccompProgram>& seccomp) {
   return {};
 }
 
-Status Finish(const oci::Process& process, const std::optional<oci::Personality>& personality,
-              const Prepared& prepared) {
+Status Finish(const oci::Process& process, const Prepared& prepared) {
   umask(static_cast<mode_t>(process.user.umask.value_or(022)));
-  TRY(SetRlimits(process.rlimits));
-  if (process.scheduler) TRY(SetScheduler(*process.scheduler));
-  if (process.io_priority) TRY(SetIoPriority(*process.io_priority));
-  if (personality) TRY(SetPersonality(*personality));
   auto entered = EnterDirectory(process.cwd);
   // root squashed, or a directory only the user may enter: again as the user.
   bool again = !entered && (entered.error().err() == EACCES || entered.error().err() == EPERM);
@@ -76,11 +71,16 @@ std::vector<char*> Pointers(const std::vector<std::string>& strings) {
 
 }  // namespace
 
-base::Error FinishAndExec(const oci::Process& process,
-                          const std::optional<oci::Personality>& personality,
-                          const Prepared& prepared) {
-  if (auto status = Finish(process, personality, prepared); !status)
-    return std::move(status).error();
+Status SetLimits(const oci::Process& process, const std::optional<oci::Personality>& personality) {
+  TRY(SetRlimits(process.rlimits));
+  if (process.scheduler) TRY(SetScheduler(*process.scheduler));
+  if (process.io_priority) TRY(SetIoPriority(*process.io_priority));
+  if (personality) TRY(SetPersonality(*personality));
+  return {};
+}
+
+base::Error FinishAndExec(const oci::Process& process, const Prepared& prepared) {
+  if (auto status = Finish(process, prepared); !status) return std::move(status).error();
   auto program = FindProgram(process.args[0], prepared.environment);
   if (!program) return std::move(program).error();
   std::vector<char*> argv = Pointers(process.args);

@@ -20,10 +20,12 @@ struct Prepared {
   std::vector<std::string> environment;
 };
 
-// The last steps in a set-up container: limits, privileges, directory, filters, execve. Returns
-// only an error.
-base::Error FinishAndExec(const oci::Process& process,
-                          const std::optional<oci::Personality>& personality,
-                          const Prepared& prepared);
+// What a process is limited to and scheduled by; takes the agent's privileges.
+base::Status SetLimits(const oci::Process& process,
+                       const std::optional<oci::Personality>& personality);
+
+// The last steps in a set-up container: privileges, directory, filters, execve. Returns only an
+// error.
+base::Error FinishAndExec(const oci::Process& process, const Prepared& prepared);
 
 }  // namespace holt::guest_agent

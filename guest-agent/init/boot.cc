@@ -10,7 +10,7 @@
 
 #include "base/file.h"
 #include "base/log.h"
-#include "guest-agent/cgroup/cgroup.h"
+#include "cgroup/cgroup.h"
 #include "guest-agent/init/tables.h"
 #include "guest-agent/net/loopback.h"
 
@@ -87,9 +87,9 @@ Status ProtectSelf() {
 }
 
 Status SetUpCgroups() {
-  TRY_CONTEXT(DelegateControllers(kCgroupRoot), "cgroup");
+  TRY_CONTEXT(cgroup::DelegateControllers(kCgroupRoot), "cgroup");
   if (mkdir(kContainersCgroup, 0755) != 0) return HOLT_ERRNO("make cgroup {}", kContainersCgroup);
-  TRY_CONTEXT(DelegateControllers(kContainersCgroup), "cgroup");
+  TRY_CONTEXT(cgroup::DelegateControllers(kContainersCgroup), "cgroup");
   return {};
 }
 

@@ -10,6 +10,7 @@
 
 #include "base/file.h"
 #include "guest-agent/mount/in_root.h"
+#include "oci/id_mapping.h"
 #include "oci/mount_options.h"
 
 namespace holt::guest_agent {
@@ -48,7 +49,7 @@ mode_t TypeBits(const std::string& type) {
 
 // Makes the node at `path`; one that is there with the same type and number is kept, other files
 // give way to it.
-Status MakeNode(int root, const oci::Device& device) {
+Status MakeNode(int root, const oci::Device& device, const oci::Linux& spec) {
   TRY_ASSIGN(auto split, SplitLast(device.path));
   TRY_ASSIGN(UniqueFd parent, MakeDirsInRoot(root, split.first));
   const char* name = split.second.c_str();
@@ -75,7 +76,12 @@ Status MakeNode(int root, const oci::Device& device) {
     return MakeError(Code::kFailedPrecondition, "{}: was replaced while it was made", device.path);
   if ((st.st_mode & 07777) != (mode & 07777) && fchmodat(parent.get(), name, mode & 07777, 0) != 0)
     return HOLT_ERRNO("chmod {}", device.path);
-  if (fchownat(node.get(), "", device.uid.value_or(0), device.gid.value_or(0), AT_EMPTY_PATH) != 0)
+  auto uid = oci::OutsideId(spec.uid_mappings, device.uid.value_or(0));
+  auto gid = oci::OutsideId(spec.gid_mappings, device.gid.value_or(0));
+  if (!uid || !gid)
+    return MakeError(Code::kInvalidArgument, "{}: its owner is not in the user namespace",
+                     device.path);
+  if (fchownat(node.get(), "", *uid, *gid, AT_EMPTY_PATH) != 0)
     return HOLT_ERRNO("chown {}", device.path);
   return {};
 }
@@ -100,14 +106,15 @@ bool BringsItsOwnDev(const oci::Config& config) {
 }  // namespace
 
 Status MakeDevices(int root, const oci::Config& config) {
+  const oci::Linux spec = config.linux_.value_or(oci::Linux());
   if (!BringsItsOwnDev(config)) {
     for (const DefaultDevice& device : kDefaultDevices)
-      TRY(MakeNode(root, oci::Device{device.path, "c", device.major, device.minor, 0666, 0, 0}));
+      TRY(MakeNode(root, oci::Device{device.path, "c", device.major, device.minor, 0666, 0, 0},
+                   spec));
     for (const DefaultLink& link : kDefaultLinks) TRY(MakeLink(root, link));
   }
-  if (!config.linux_) return {};
-  for (size_t i = 0; i < config.linux_->devices.size(); ++i)
-    TRY_CONTEXT(MakeNode(root, config.linux_->devices[i]), fmt::format("linux.devices[{}]", i));
+  for (size_t i = 0; i < spec.devices.size(); ++i)
+    TRY_CONTEXT(MakeNode(root, spec.devices[i], spec), fmt::format("linux.devices[{}]", i));
   return {};
 }
 

@@ -30,10 +30,7 @@ base::Error ContextError(int err, int context, const std::string& what) {
   return base::ErrnoError(err, messages.empty() ? what : what + ": " + messages);
 }
 
-Status Configure(int context, const FilesystemOptions& options) {
-  if (!options.source.empty() &&
-      fsconfig(context, FSCONFIG_SET_STRING, "source", options.source.c_str(), 0) != 0)
-    return ContextError(errno, context, "source " + options.source);
+Status SetParameters(int context, const FilesystemOptions& options) {
   for (const std::string& flag : options.flags)
     if (fsconfig(context, FSCONFIG_SET_FLAG, flag.c_str(), nullptr, 0) != 0)
       return ContextError(errno, context, "option " + flag);
@@ -48,6 +45,14 @@ Status Configure(int context, const FilesystemOptions& options) {
     }
     if (result != 0) return ContextError(errno, context, "option " + option);
   }
+  return {};
+}
+
+Status Configure(int context, const FilesystemOptions& options) {
+  if (!options.source.empty() &&
+      fsconfig(context, FSCONFIG_SET_STRING, "source", options.source.c_str(), 0) != 0)
+    return ContextError(errno, context, "source " + options.source);
+  TRY(SetParameters(context, options));
   if (fsconfig(context, FSCONFIG_CMD_CREATE, nullptr, nullptr, 0) != 0)
     return ContextError(errno, context, "create");
   return {};
@@ -68,6 +73,15 @@ Result<UniqueFd> NewFilesystem(const FilesystemOptions& options) {
       fsmount(context.get(), FSMOUNT_CLOEXEC, static_cast<unsigned>(options.attributes)));
   if (!mount) return ContextError(errno, context.get(), options.type + ": fsmount");
   return mount;
+}
+
+Status Reconfigure(int fd, const FilesystemOptions& options) {
+  UniqueFd context(fspick(fd, "", FSPICK_CLOEXEC | FSPICK_EMPTY_PATH));
+  if (!context) return HOLT_ERRNO("fspick");
+  TRY(SetParameters(context.get(), options));
+  if (fsconfig(context.get(), FSCONFIG_CMD_RECONFIGURE, nullptr, nullptr, 0) != 0)
+    return ContextError(errno, context.get(), "reconfigure");
+  return {};
 }
 
 Result<UniqueFd> CloneTree(int fd, bool recursive) {

@@ -22,6 +22,10 @@ struct FilesystemOptions {
 // A new, detached mount. What the file system says about a bad parameter is in the error.
 base::Result<base::UniqueFd> NewFilesystem(const FilesystemOptions& options);
 
+// Changes the file system that the mount `fd` (O_PATH is enough) shows: flags and data as for a new
+// one. Source, type and attributes are not looked at.
+base::Status Reconfigure(int fd, const FilesystemOptions& options);
+
 // A detached copy of the mount at `fd` (O_PATH is enough), a bind mount to be.
 base::Result<base::UniqueFd> CloneTree(int fd, bool recursive);
 

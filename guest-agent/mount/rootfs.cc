@@ -9,11 +9,14 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "base/file.h"
+#include "guest-agent/mount/copy_up.h"
 #include "guest-agent/mount/devices.h"
 #include "guest-agent/mount/in_root.h"
 #include "guest-agent/mount/mount_fd.h"
+#include "oci/id_mapping.h"
 #include "oci/mount_options.h"
 
 namespace holt::guest_agent {
@@ -37,6 +40,57 @@ Result<bool> IsOnProc(int fd) {
   return fs.f_type == PROC_SUPER_MAGIC;
 }
 
+bool HasMode(const oci::MountOptions& options) {
+  return std::any_of(options.data.begin(), options.data.end(),
+                     [](const std::string& option) { return option.starts_with("mode="); });
+}
+
+// A new tmpfs takes after the directory that it covers: its mode, unless one is given, and with
+// `tmpcopyup` its content.
+Status TakeAfter(int tmpfs, int covered, const oci::MountOptions& options) {
+  if (!HasMode(options)) {
+    struct stat st {};
+    if (fstat(covered, &st) != 0) return HOLT_ERRNO("stat");
+    if (fchmodat(tmpfs, ".", st.st_mode & 07777, 0) != 0) return HOLT_ERRNO("chmod");
+  }
+  if (!options.tmpcopyup) return {};
+  TRY_CONTEXT(CopyTree(covered, tmpfs), "tmpcopyup");
+  return {};
+}
+
+// Owners in a file system's parameters are the container's, and the kernel takes them for the
+// guest's.
+Result<oci::Strings> OutsideOwners(oci::Strings data, const oci::Config& config) {
+  if (!config.linux_) return data;
+  for (std::string& option : data) {
+    bool user = option.starts_with("uid=");
+    if (!user && !option.starts_with("gid=")) continue;
+    uint32_t id = 0;
+    auto [end, error] = std::from_chars(option.data() + 4, option.data() + option.size(), id);
+    // What is no number is for the file system to refuse.
+    if (error != std::errc() || end != option.data() + option.size()) continue;
+    auto outside = OutsideId(user ? config.linux_->uid_mappings : config.linux_->gid_mappings, id);
+    if (!outside)
+      return MakeError(Code::kInvalidArgument, "options: {} is not in the user namespace", option);
+    option = fmt::format("{}{}", option.substr(0, 4), *outside);
+  }
+  return data;
+}
+
+// `remount`: of what is mounted there the attributes, and the parameters of the file system.
+Status Remount(int root, const oci::Mount& mount, const oci::MountOptions& options) {
+  TRY_ASSIGN(UniqueFd target, OpenInRoot(root, mount.destination, O_PATH));
+  TRY(SetAttributes(target.get(), options.attr_set, options.attr_clear, false));
+  TRY(SetAttributes(target.get(), options.recursive_attr_set, options.recursive_attr_clear, true));
+  for (unsigned long propagation : options.propagation)
+    TRY(SetPropagation(target.get(), propagation));
+  if (options.bind || (options.superblock_flags.empty() && options.data.empty())) return {};
+  FilesystemOptions filesystem;
+  filesystem.flags = options.superblock_flags;
+  filesystem.data = options.data;
+  return Reconfigure(target.get(), filesystem);
+}
+
 // The detached mount that `mount` describes.
 Result<UniqueFd> MakeMount(const oci::Mount& mount, const oci::MountOptions& options,
                            const RootfsInputs& inputs) {
@@ -58,8 +112,10 @@ Result<UniqueFd> MakeMount(const oci::Mount& mount, const oci::MountOptions& opt
   filesystem.type = mount.type == "cgroup" ? "cgroup2" : mount.type;
   filesystem.source = mount.source;
   filesystem.flags = options.superblock_flags;
-  filesystem.data = options.data;
+  TRY_ASSIGN(filesystem.data, OutsideOwners(options.data, *inputs.config));
   filesystem.attributes = options.attr_set;
+  // Read-only comes after TakeAfter.
+  if (mount.type == "tmpfs") filesystem.attributes &= ~uint64_t{MOUNT_ATTR_RDONLY};
   return NewFilesystem(filesystem);
 }
 
@@ -83,11 +139,19 @@ Result<UniqueFd> OpenDestination(int root, const oci::Mount& mount, bool directo
 Status MountOne(int root, const oci::Mount& mount, const std::string& item,
                 const RootfsInputs& inputs) {
   TRY_ASSIGN(oci::MountOptions options, ParseMountOptions(mount, item));
+  if (options.remount) {
+    TRY_CONTEXT(Remount(root, mount, options),
+                fmt::format("{}: remount {}", item, mount.destination));
+    return {};
+  }
   auto attach = [&]() -> Status {
     TRY_ASSIGN(UniqueFd detached, MakeMount(mount, options, inputs));
     TRY_ASSIGN(bool directory, IsDirectory(detached.get()));
     TRY_ASSIGN_CONTEXT(UniqueFd target, OpenDestination(root, mount, directory),
                        "destination " + mount.destination);
+    if (mount.type == "tmpfs" && !options.bind)
+      TRY(TakeAfter(detached.get(), target.get(), options));
+    TRY(SetAttributes(detached.get(), options.attr_set & MOUNT_ATTR_RDONLY, 0, false));
     TRY(SetAttributes(detached.get(), options.recursive_attr_set, options.recursive_attr_clear,
                       true));
     TRY_CONTEXT(Attach(detached.get(), target.get()), "destination " + mount.destination);

@@ -1,6 +1,7 @@
 // Agent: what is done to running containers.
 
 #include "base/log.h"
+#include "guest-agent/cgroup/device_filter.h"
 #include "guest-agent/service/agent.h"
 #include "oci/unsupported.h"
 
@@ -55,13 +56,14 @@ void Agent::Wait(const agent::v1::WaitRequest& request, Call<agent::v1::WaitResp
   auto process = FindProcess(request.container_id(), request.exec_id());
   if (!process) return call.Fail(process.error());
   (*process)->OnExit([this, call, id = request.container_id()](const ProcessExit& exit) {
+    // First, so that who learns of the end has learnt of its reason.
+    oom_watcher_->Check(id);
     agent::v1::WaitResponse response;
     response.set_exit_status(exit.status);
     response.set_signal(exit.signal);
     response.set_exited_at_unix_nanos(exit.at_unix_nanos);
     response.set_oom_killed(exit.oom_killed);
     call.Reply(response);
-    oom_watcher_->Check(id);
   });
 }
 
@@ -84,7 +86,9 @@ Status Agent::Update(const agent::v1::UpdateRequest& request) {
   if (!container->cgroup())
     return MakeError(Code::kFailedPrecondition, "container {} is being created",
                      request.container_id());
-  return container->cgroup()->Apply(resources, !resources.devices.empty());
+  TRY_CONTEXT(container->cgroup()->Apply(resources), "guest");
+  if (resources.devices.empty()) return {};
+  return ApplyDevices(container->cgroup()->fd(), resources.devices);
 }
 
 }  // namespace holt::guest_agent

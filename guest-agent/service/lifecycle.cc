@@ -93,7 +93,7 @@ void Agent::CreateContainer(const agent::v1::CreateContainerRequest& request,
   };
   auto config = prepare();
   if (!config) return call.Fail(config.error());
-  auto container = std::make_shared<Container>(engine_, id, std::move(*config));
+  auto container = std::make_shared<Container>(engine_, id, std::move(*config), request.bundle());
   containers_[id] = container;
   call.OnCancelled([this, weak = std::weak_ptr(container)] {
     auto late = weak.lock();

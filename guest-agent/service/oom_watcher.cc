@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/file.h"
+#include "cgroup/stats.h"
 
 namespace holt::guest_agent {
 
@@ -45,7 +46,7 @@ void OomWatcher::Check(const std::string& container_id) {
   if (it == watched_.end()) return;
   auto text = base::ReadFile(it->second.events_file, 4096);
   if (!text) return;
-  uint64_t kills = ParseFlatKeyed(*text)["oom_kill"];
+  uint64_t kills = cgroup::ParseFlatKeyed(*text)["oom_kill"];
   bool more = kills > it->second.kills;
   it->second.kills = kills;
   if (more) on_oom_(container_id);

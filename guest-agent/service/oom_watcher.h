@@ -10,7 +10,6 @@
 #include "base/event_loop.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
-#include "guest-agent/cgroup/cgroup.h"
 
 namespace holt::guest_agent {
 

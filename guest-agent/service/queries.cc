@@ -1,5 +1,7 @@
 // Agent: what is asked about containers.
 
+#include "cgroup/detail.h"
+#include "guest-agent/net/counters.h"
 #include "guest-agent/service/agent.h"
 #include "guest-agent/service/process_list.h"
 
@@ -12,6 +14,58 @@ using base::Result;
 
 // Out-of-memory events kept for a monitor that does not ask.
 constexpr size_t kMaxOomEvents = 64;
+
+void AddPressure(const cgroup::PressureLine& line, agent::v1::PressureLine& out) {
+  out.set_avg10(line.avg10);
+  out.set_avg60(line.avg60);
+  out.set_avg300(line.avg300);
+  out.set_total_us(line.total_us);
+}
+
+void AddDetail(const cgroup::CgroupDetail& detail, agent::v1::StatsResponse& response) {
+  response.set_swap_usage_bytes(detail.swap_usage);
+  response.set_swap_limit_bytes(detail.swap_limit);
+  response.set_swap_peak_bytes(detail.swap_peak);
+  response.set_cpuset_cpus(detail.cpus);
+  response.set_cpuset_mems(detail.mems);
+  for (const cgroup::IoDevice& device : detail.io) {
+    auto* out = response.add_block_io();
+    out->set_major(device.major);
+    out->set_minor(device.minor);
+    out->set_read_bytes(device.read_bytes);
+    out->set_write_bytes(device.write_bytes);
+    out->set_discard_bytes(device.discard_bytes);
+    out->set_read_ops(device.read_ops);
+    out->set_write_ops(device.write_ops);
+    out->set_discard_ops(device.discard_ops);
+  }
+  for (const auto& [size, hugetlb] : detail.hugetlb) {
+    auto& out = (*response.mutable_hugetlb())[size];
+    out.set_usage_bytes(hugetlb.usage);
+    out.set_failures(hugetlb.failures);
+  }
+  for (const auto& [resource, lines] : detail.pressure) {
+    auto& out = (*response.mutable_pressure())[resource];
+    AddPressure(lines.some, *out.mutable_some());
+    AddPressure(lines.full, *out.mutable_full());
+  }
+}
+
+void AddInterfaces(const std::vector<InterfaceCounters>& interfaces,
+                   agent::v1::StatsResponse& response) {
+  for (const InterfaceCounters& counters : interfaces) {
+    auto* out = response.add_interfaces();
+    out->set_name(counters.name);
+    out->set_rx_bytes(counters.rx_bytes);
+    out->set_rx_packets(counters.rx_packets);
+    out->set_rx_errors(counters.rx_errors);
+    out->set_rx_dropped(counters.rx_dropped);
+    out->set_tx_bytes(counters.tx_bytes);
+    out->set_tx_packets(counters.tx_packets);
+    out->set_tx_errors(counters.tx_errors);
+    out->set_tx_dropped(counters.tx_dropped);
+  }
+}
 
 }  // namespace
 
@@ -53,7 +107,7 @@ Result<agent::v1::StatsResponse> Agent::Stats(const std::string& container_id) {
   TRY_ASSIGN(auto container, Find(container_id));
   if (!container->cgroup())
     return MakeError(Code::kFailedPrecondition, "container {} is being created", container_id);
-  CgroupStats stats = container->cgroup()->Stats();
+  cgroup::CgroupStats stats = container->cgroup()->Stats();
   agent::v1::StatsResponse response;
   response.set_cpu_usage_nanos(stats.cpu_usage_nanos);
   response.set_cpu_user_nanos(stats.cpu_user_nanos);
@@ -72,6 +126,9 @@ Result<agent::v1::StatsResponse> Agent::Stats(const std::string& container_id) {
   response.set_io_write_bytes(stats.io_write_bytes);
   response.set_io_read_ops(stats.io_read_ops);
   response.set_io_write_ops(stats.io_write_ops);
+  AddDetail(cgroup::ReadDetail(container->cgroup()->fd()), response);
+  if (Process* init = container->FindProcess(""); init != nullptr && !init->exit())
+    AddInterfaces(ReadInterfaces(init->pid()), response);
   return response;
 }
 

@@ -7,8 +7,8 @@
 #include <unistd.h>
 
 #include "base/file.h"
-#include "guest-agent/cgroup/cgroup.h"
 #include "guest-agent/container/sysctl.h"
+#include "guest-agent/net/configure.h"
 #include "guest-agent/service/agent.h"
 
 namespace holt::guest_agent {
@@ -50,6 +50,11 @@ void Agent::RegisterSandbox() {
   Handle<CreateSandboxRequest, CreateSandboxResponse>(
       "CreateSandbox",
       [this](const auto& request, auto call) { call.Finish(CreateSandbox(request)); });
+  Handle<NetworkConfig, Empty>("ConfigureNetwork", [](const auto& request, auto call) {
+    if (auto status = ConfigureNetwork(request); !status)
+      return call.Fail(status.error().Wrap("network"));
+    call.Reply(Empty());
+  });
   Handle<SetTimeRequest, Empty>("SetTime", [](const auto& request, auto call) {
     if (auto status = SetTime(request.time_unix_nanos()); !status) return call.Fail(status.error());
     call.Reply(Empty());

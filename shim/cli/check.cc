@@ -1,6 +1,4 @@
 // holt check: what this host has, what is missing, and what that costs.
-#include <linux/magic.h>
-#include <sys/statfs.h>
 #include <sys/utsname.h>
 #include <unistd.h>
 
@@ -8,6 +6,7 @@
 
 #include "base/file.h"
 #include "image/store.h"
+#include "shim/cgroup/place.h"
 #include "shim/cli/container.h"
 #include "shim/cli/subcommands.h"
 #include "shim/run/accel.h"
@@ -112,15 +111,10 @@ Finding Overlay(const std::string& store_path) {
 }
 
 Finding Cgroup() {
-  struct statfs fs {};
-  if (statfs("/sys/fs/cgroup", &fs) != 0)
-    return {"cgroup", Verdict::kPoor, "/sys/fs/cgroup is not there",
-            "containers' limits are kept by their machines all the same"};
-  if (fs.f_type == CGROUP2_SUPER_MAGIC) return {"cgroup", Verdict::kGood, "version 2", ""};
-  return {"cgroup", Verdict::kPoor, "version 1, or both",
-          "containers' limits are kept by their machines all the same; engines that want version 2 "
-          "on the "
-          "host do not get it"};
+  if (HostHasCgroup2()) return {"cgroup", Verdict::kGood, "version 2", ""};
+  return {"cgroup", Verdict::kPoor, "version 1, or both, or none",
+          "containers' limits are enforced in their machines only; those of the host's processors "
+          "and disks are errors"};
 }
 
 Finding Memory() {

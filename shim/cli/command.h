@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "shim/cgroup/limits.h"
 #include "shim/cli/flags.h"
 #include "shim/state/registry.h"
 
@@ -19,6 +20,8 @@ struct Global {
   std::string log;    // --log: errors go there too
   std::string log_format = "text";
   bool debug = false;
+  std::string cgroup_manager = "cgroupfs";  // cgroupfs, systemd, disabled
+  uint64_t machine_overhead = kDefaultMachineOverhead;
 
   Registry registry() const { return Registry(root); }
 };
@@ -37,6 +40,8 @@ struct Subcommand {
   std::function<Body(Flags&)> define;
   // Of an error of holt's own; for a wrong command line too.
   int error_status = 1;
+  // Not empty: there is no such command, and this says why; not even its help is printed.
+  std::string_view refusal;
   // Paragraphs below the flags in `holt NAME --help`.
   std::string_view notes;
   bool hidden = false;
@@ -51,6 +56,7 @@ std::string GeneralHelp();
 inline constexpr int kStatusHoltFailed = 125;
 inline constexpr int kStatusCannotExecute = 126;
 inline constexpr int kStatusNotFound = 127;
+inline constexpr int kStatusRuncFailed = 1;
 inline constexpr int kStatusExecFailed = 255;
 
 }  // namespace holt::shim::cli

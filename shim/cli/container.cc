@@ -1,7 +1,10 @@
 #include "shim/cli/container.h"
 
+#include <signal.h>
+
 #include "base/file.h"
 #include "shim/cli/report.h"
+#include "shim/hooks/hooks.h"
 #include "shim/monitor/cleanup.h"
 
 namespace holt::shim::cli {
@@ -19,9 +22,20 @@ constexpr auto kTeardownPatience = 15s;
 base::Result<Sandbox> FindRunning(const Global& global, const std::string& name) {
   TRY_ASSIGN(Sandbox sandbox, global.registry().Find(name));
   if (sandbox.record.status == "running" || sandbox.record.status == "paused") return sandbox;
+  return NotRunning(sandbox);
+}
+
+bool IsGone(const base::Error& error) {
+  return error.code() == Code::kUnavailable || error.code() == Code::kCancelled ||
+         error.err() == ENOENT || error.err() == ECONNREFUSED || error.err() == ECONNRESET ||
+         error.err() == EPIPE;
+}
+
+base::Error NotRunning(const Sandbox& sandbox) {
   std::string why = sandbox.record.status;
   if (!sandbox.record.error.empty()) why += ": " + sandbox.record.error;
-  return MakeError(Code::kFailedPrecondition, "container not running: \"{}\" is {}", name, why);
+  return MakeError(Code::kFailedPrecondition, "container not running: \"{}\" is {}",
+                   sandbox.record.id, why);
 }
 
 base::Status SendSignal(const Sandbox& sandbox, int signal, bool all) {
@@ -29,11 +43,10 @@ base::Status SendSignal(const Sandbox& sandbox, int signal, bool all) {
   request.set_container_id(sandbox.record.id);
   request.set_signal(signal);
   request.set_all(all);
-  auto sent = CallMonitor<monitor::v1::Empty>(sandbox, "Kill", request);
+  auto sent = CallRunning<monitor::v1::Empty>(sandbox, "Kill", request);
   if (sent) return {};
   // It ended in this moment: the words for that are the same as for one that ended long ago.
-  if (sent.error().code() == Code::kNotFound || sent.error().err() == ENOENT ||
-      sent.error().err() == ECONNREFUSED)
+  if (sent.error().code() == Code::kNotFound)
     return MakeError(Code::kFailedPrecondition, "container not running: \"{}\" is stopped",
                      sandbox.record.id);
   return std::move(sent).error();
@@ -54,7 +67,9 @@ base::Result<int> WaitForExit(const Global& global, const Sandbox& sandbox,
   return last.record.exit_status;
 }
 
-base::Status RemoveContainer(const Global& global, const Sandbox& sandbox, bool force) {
+namespace {
+
+base::Status Destroy(const Global& global, const Sandbox& sandbox, bool force) {
   const std::string& id = sandbox.record.id;
   if (force) return ForceCleanup(global.root, id);
   const std::string& status = sandbox.record.status;
@@ -70,6 +85,33 @@ base::Status RemoveContainer(const Global& global, const Sandbox& sandbox, bool 
     TRY_CONTEXT(Registry::WaitUntilDead(sandbox.paths, kTeardownPatience), "container " + id);
   }
   return Cleanup(global.root, id);
+}
+
+}  // namespace
+
+base::Status RemoveContainer(const Global& global, const Sandbox& sandbox, bool force) {
+  // The configuration goes with the container.
+  auto hooks = ReadHooks(sandbox.paths);
+  TRY(Destroy(global, sandbox, force));
+  if (hooks) {
+    RunPoststopHooks(*hooks, sandbox.record, ReportWarning);
+  } else if (hooks.error().err() != ENOENT) {
+    ReportWarning("hooks.poststop: " + hooks.error().message());
+  }
+  return {};
+}
+
+base::Status AfterStart(const Global& global, const Sandbox& sandbox) {
+  auto run = [&]() -> base::Status {
+    TRY_ASSIGN(oci::Hooks hooks, ReadHooks(sandbox.paths));
+    return RunPoststartHooks(hooks, sandbox.record);
+  };
+  auto done = run();
+  if (done) return {};
+  // The specification: the container is stopped, and the start is an error.
+  (void)SendSignal(sandbox, SIGKILL, true);
+  (void)WaitForExit(global, sandbox, kTeardownPatience);
+  return done;
 }
 
 int ForEach(const std::vector<std::string>& names,

@@ -2,6 +2,7 @@
 
 #include <filesystem>
 
+#include "shim/network/user_network.h"
 #include "shim/run/environment.h"
 #include "shim/run/values.h"
 
@@ -131,14 +132,12 @@ void DefinePrivileges(Flags& flags, ContainerFlags& out) {
   flags.List("--cap-drop", options.cap_drop, "CAPABILITY", "less; ALL");
   flags.Value("--security-opt", "OPTION", "no-new-privileges, or seccomp=unconfined",
               [&options](const std::string& value) { return SecurityOption(value, options); });
-  flags.Value("--network", "none", "nothing but loopback; there is no other yet",
+  flags.Value("--network", "none|passt",
+              "nothing but loopback (none), or the host's connections by passt",
               [&out](const std::string& value) -> Status {
-                if (value != "none")
-                  return MakeError(
-                      Code::kUnsupported,
-                      "\"{}\": not supported yet; containers have no network but loopback "
-                      "(--network none)",
-                      value);
+                if (value != "none" && value != "passt")
+                  return MakeError(Code::kUnsupported,
+                                   "\"{}\": not supported; there are none and passt", value);
                 out.network = value;
                 return {};
               });
@@ -147,7 +146,13 @@ void DefinePrivileges(Flags& flags, ContainerFlags& out) {
       "--privileged", false,
       "the container has a machine of its own: --cap-add ALL gives all of its privileges");
   flags.Unsupported("--device", true, "devices of the host are not passed to the machine yet");
-  flags.Unsupported("-p, --publish", true, "containers have no network but loopback yet");
+  flags.Value("-p, --publish", "[ADDRESS:]HOST:CONTAINER",
+              "a TCP port of the host's that leads into the container; with passt",
+              [&out](const std::string& value) -> Status {
+                TRY(network::ParsePublished(value));
+                out.publish.push_back(value);
+                return {};
+              });
   flags.Unsupported("--init", false, "the container's process is its process 1");
   flags.Unsupported("--gpus", true, "devices of the host are not passed to the machine yet");
   flags.Unsupported("--restart", true, "there is no daemon that could restart a container");
@@ -163,6 +168,8 @@ void ContainerFlags::Define(Flags& flags) {
 }
 
 base::Status ContainerFlags::Finish() {
+  if (network == "none" && !publish.empty())
+    return MakeError(Code::kInvalidArgument, "--publish: needs a network, not --network none");
   options.env.clear();
   for (const std::string& file : env_files) {
     TRY_ASSIGN_CONTEXT(auto variables, ReadEnvFile(file), "--env-file");

@@ -1,14 +1,19 @@
 // holt create: an OCI bundle's container in a machine of its own, up to the moment before exec.
+#include "shim/cli/create.h"
+
 #include <unistd.h>
 
 #include <filesystem>
 
 #include "base/file.h"
 #include "oci/unsupported.h"
+#include "shim/cgroup/choose.h"
 #include "shim/cli/container.h"
 #include "shim/cli/pid_file.h"
+#include "shim/cli/report.h"
 #include "shim/cli/subcommands.h"
-#include "shim/monitor/cleanup.h"
+#include "shim/hooks/hooks.h"
+#include "shim/network/config.h"
 #include "shim/run/accel.h"
 #include "shim/run/convert.h"
 #include "shim/run/launch.h"
@@ -20,16 +25,6 @@ namespace {
 
 using base::Code;
 using base::MakeError;
-
-struct CreateFlags {
-  std::string bundle = ".";
-  std::string pid_file;
-  std::string console_socket;
-  std::string accel;
-  int64_t preserve_fds = 0;
-  bool ignored = false;
-  std::vector<std::string> operands;
-};
 
 std::string In(const std::string& directory, const std::string& path) {
   return path.empty() || path[0] == '/' ? path : directory + "/" + path;
@@ -73,29 +68,72 @@ base::Result<MachineSize> SizeFor(const oci::Config& config) {
   return size;
 }
 
-base::Status CheckFlags(const CreateFlags& flags, const oci::Config& config) {
+base::Status CheckFlags(const CreateFlags& flags, const oci::Config& config, bool foreground) {
   if (flags.preserve_fds != 0)
     return MakeError(
         Code::kUnsupported,
         "--preserve-fds: not supported: a descriptor of the host means nothing in a virtual "
         "machine");
   bool terminal = config.process->terminal;
-  if (terminal && flags.console_socket.empty())
+  if (terminal && !foreground && flags.console_socket.empty())
     return MakeError(Code::kInvalidArgument,
                      "process.terminal: a container with a terminal needs --console-socket");
   if (!terminal && !flags.console_socket.empty())
     return MakeError(Code::kInvalidArgument, "--console-socket: process.terminal is not set");
+  if (foreground && !flags.console_socket.empty())
+    return MakeError(Code::kInvalidArgument,
+                     "--console-socket: without --detach the container has this terminal");
   return {};
 }
 
+// The stub, and what is to happen before the creation is done: the pid-file comes last.
+base::Status AddStub(const CreateFlags& flags, const Global& global,
+                     const CreatedContainer& created) {
+  StubOptions stub;
+  TRY_ASSIGN(stub.installation, FindInstallation());
+  stub.paths = created.launched.paths;
+  stub.container_id = flags.id();
+  stub.terminal = created.terminal;
+  stub.console_socket = flags.console_socket;
+  stub.network = created.network.get();
+  TRY_ASSIGN(pid_t pid, StartStub(stub));
+  TRY(RunHooksOfCreation(global, flags.id(), created, pid));
+  return WritePidFile(flags.pid_file, pid);
+}
+
+// What a creation that failed late leaves is destroyed as a container is, poststop hooks included.
+void Undo(const Global& global, const std::string& id) {
+  auto sandbox = global.registry().Find(id);
+  if (sandbox) (void)RemoveContainer(global, *sandbox, true);
+}
+
 base::Result<int> Create(const CreateFlags& flags, const Global& global) {
-  const std::string& id = flags.operands.front();
+  TRY_ASSIGN(CreatedContainer created, CreateWithStub(flags, global));
+  if (!created.warning.empty()) ReportWarning(created.warning);
+  return 0;
+}
+
+}  // namespace
+
+void CreateFlags::Define(Flags& flags, std::string_view bundle_help) {
+  flags.String("-b, --bundle", bundle, "DIR", bundle_help);
+  flags.String("--pid-file", pid_file, "FILE", "gets the number of the container's process");
+  flags.String("--console-socket", console_socket, "SOCKET", "gets the master of its terminal");
+  flags.Integer("--preserve-fds", preserve_fds, 0, 1024, "N",
+                "only 0: the machine has none of them");
+  flags.Bool("--no-pivot", ignored, "without meaning in a machine: its root is always pivoted to");
+  flags.Bool("--no-new-keyring", ignored, "without meaning in a machine: it always gets one");
+}
+
+base::Result<CreatedContainer> CreateFromBundle(const CreateFlags& flags, const Global& global,
+                                                BundleUse use) {
+  const std::string& id = flags.id();
   TRY(CheckId(id));
   std::error_code error;
   std::string bundle = std::filesystem::canonical(flags.bundle, error).string();
   if (error) return base::ErrnoError(error.value(), "--bundle " + flags.bundle);
   TRY_ASSIGN(oci::Config config, ReadBundle(bundle));
-  TRY(CheckFlags(flags, config));
+  TRY(CheckFlags(flags, config, use.foreground));
 
   Request request;
   request.id = id;
@@ -106,34 +144,44 @@ base::Result<int> Create(const CreateFlags& flags, const Global& global) {
   request.memory_bytes = size.memory_bytes;
   request.vcpus = size.vcpus;
   request.stdin_open = true;
-  // The command ends, and the container waits for its start.
-  request.foreground = false;
+  request.auto_remove = use.auto_remove;
+  // Otherwise the command ends, and the container waits for its start.
+  request.foreground = use.foreground;
   request.debug = global.debug;
   request.created_unix_nanos = NowUnixNanos();
   TRY_ASSIGN(AccelChoice accel, ChooseAccel(flags.accel, global.root));
   request.accel = AccelName(accel.accel);
   request.qemu = accel.qemu;
   TRY(FillInstallation(request));
-  TRY_ASSIGN(Launched launched, LaunchSandbox(global.registry(), request, config, std::nullopt));
-
-  StubOptions stub;
-  TRY_ASSIGN(stub.installation, FindInstallation());
-  stub.paths = launched.paths;
-  stub.container_id = id;
-  stub.terminal = config.process->terminal;
-  stub.console_socket = flags.console_socket;
-  auto finish = [&]() -> base::Status {
-    TRY_ASSIGN(pid_t pid, StartStub(stub));
-    return WritePidFile(flags.pid_file, pid);
-  };
-  if (auto finished = finish(); !finished) {
-    (void)ForceCleanup(global.root, id);
-    return std::move(finished).error();
-  }
-  return 0;
+  TRY_ASSIGN(CgroupChoice cgroup, ChooseCgroup(global.cgroup_manager, config, id));
+  request.cgroup = cgroup.place;
+  request.overhead_bytes = global.machine_overhead;
+  CreatedContainer created;
+  created.terminal = config.process->terminal;
+  created.warning = std::move(cgroup.warning);
+  created.hooks = config.hooks;
+  TRY_ASSIGN(created.network, network::NamespaceOf(config));
+  TRY_ASSIGN(created.launched, LaunchSandbox(global.registry(), request, config, std::nullopt,
+                                             created.network.get()));
+  return created;
 }
 
-}  // namespace
+base::Status RunHooksOfCreation(const Global& global, const std::string& id,
+                                const CreatedContainer& created, pid_t pid) {
+  if (!created.hooks) return {};
+  TRY_ASSIGN(Sandbox sandbox, global.registry().Find(id));
+  sandbox.record.pid = pid;
+  return RunCreateHooks(*created.hooks, sandbox.record);
+}
+
+base::Result<CreatedContainer> CreateWithStub(const CreateFlags& flags, const Global& global) {
+  TRY_ASSIGN(CreatedContainer created, CreateFromBundle(flags, global, {}));
+  if (auto added = AddStub(flags, global, created); !added) {
+    Undo(global, flags.id());
+    return std::move(added).error();
+  }
+  return created;
+}
 
 Subcommand CreateCommand() {
   return {
@@ -143,17 +191,8 @@ Subcommand CreateCommand() {
       .define = [](Flags& flags) -> Body {
         auto create = std::make_shared<CreateFlags>();
         create->accel = DefaultAccel();
-        flags.String("-b, --bundle", create->bundle, "DIR", "the directory of config.json (.)");
-        flags.String("--pid-file", create->pid_file, "FILE",
-                     "gets the number of the container's process");
-        flags.String("--console-socket", create->console_socket, "SOCKET",
-                     "gets the master of its terminal");
-        flags.Integer("--preserve-fds", create->preserve_fds, 0, 1024, "N",
-                      "only 0: the machine has none of them");
-        flags.Bool("--no-pivot", create->ignored,
-                   "without meaning in a machine: its root is always pivoted to");
-        flags.Bool("--no-new-keyring", create->ignored,
-                   "without meaning in a machine: it always gets one");
+        create->bundle = ".";
+        create->Define(flags, "the directory of config.json (.)");
         flags.Choice("--accel", create->accel, {"auto", "kvm", "software"},
                      "the machine's processor (auto)");
         flags.Operands("ID", 1, 1, create->operands);

@@ -5,6 +5,8 @@
 
 namespace holt::shim::cli {
 
+bool IsExecError(const base::Error& error) { return error.message().starts_with("exec: \""); }
+
 int StatusOfStartError(const base::Error& error) {
   switch (error.code()) {
     case base::Code::kNotFound:

@@ -13,6 +13,10 @@ namespace holt::shim::cli {
 // there is no such program, 126 when it cannot be executed, 125 for anything else.
 int StatusOfStartError(const base::Error& error);
 
+// Whether it is about the program to execute (guest-agent/container/program.h), not about a file
+// of the host: known already when a container is created.
+bool IsExecError(const base::Error& error);
+
 // Says why a process ended where that was not its own doing, and returns the status to exit with.
 // When the monitor was lost, its last word is in the registry.
 int ReportOutcome(const Registry& registry, const std::string& id, const Session::Outcome& outcome);

@@ -139,6 +139,7 @@ base::Result<const Flags::Flag*> Flags::Find(std::string_view name) const {
 
 base::Status Flags::Set(const Flag& flag, const std::string& value) {
   TRY_CONTEXT(flag.setter(value), flag.Name());
+  given_.push_back(flag.long_name.empty() ? std::string(1, flag.short_name) : flag.long_name);
   return {};
 }
 

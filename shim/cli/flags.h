@@ -46,6 +46,8 @@ class Flags {
   base::Status Parse(const std::vector<std::string>& args);
   // -h or --help was there; nothing behind it was looked at.
   bool help_wanted() const { return help_wanted_; }
+  // The flags that were there, each as often as it was, by their long names without dashes.
+  const std::vector<std::string>& given() const { return given_; }
   // How many of the arguments were read, where StopAtFirstOperand() made it stop.
   const std::string& operand_usage() const { return operand_usage_; }
   // A table of the flags, two spaces in front of each line.
@@ -69,6 +71,7 @@ class Flags {
   base::Status Set(const Flag& flag, const std::string& value);
 
   std::vector<Flag> flags_;
+  std::vector<std::string> given_;
   std::string operand_usage_;
   size_t min_operands_ = 0;
   size_t max_operands_ = 0;

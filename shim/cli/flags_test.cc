@@ -108,5 +108,19 @@ TEST(Flags, HelpWinsOverWhatIsMissing) {
   EXPECT_FALSE(Parse({"image", "--help"}).help);
 }
 
+TEST(Flags, WhichWereGiven) {
+  Flags flags;
+  bool all = false;
+  std::string name;
+  std::vector<std::string> operands;
+  flags.Bool("-a, --all", all, "");
+  flags.Bool("-q", all, "");
+  flags.String("-n, --name", name, "NAME", "");
+  flags.Operands("ID", 1, 1, operands);
+  ASSERT_TRUE(flags.Parse({"-aq", "--name=x", "id", "-n", "y"}).ok());
+  EXPECT_THAT(flags.given(), ElementsAre("all", "q", "name", "name"));
+  EXPECT_EQ(name, "y");
+}
+
 }  // namespace
 }  // namespace holt::shim::cli

@@ -25,12 +25,13 @@ base::Result<int> List(const ListFlags& flags, const Global& global) {
     TRY(Print(StateListJson(sandboxes)));
     return 0;
   }
-  std::vector<std::vector<std::string>> rows = {{"ID", "PID", "STATUS", "BUNDLE", "CREATED"}};
+  std::vector<std::vector<std::string>> rows = {
+      {"ID", "PID", "STATUS", "BUNDLE", "CREATED", "OWNER"}};
   for (const Sandbox& sandbox : sandboxes) {
     const Record& record = sandbox.record;
     rows.push_back({record.id, fmt::format("{}", ShownPid(record)), record.status,
                     record.bundle.empty() ? sandbox.paths.directory : record.bundle,
-                    FormatTime(record.created_unix_nanos)});
+                    FormatTime(record.created_unix_nanos), OwnerOf(sandbox)});
   }
   TRY(Print(FormatTable(rows)));
   return 0;

@@ -13,6 +13,7 @@
 #include "image/store.h"
 #include "shim/cli/command.h"
 #include "shim/cli/report.h"
+#include "shim/run/values.h"
 #include "shim/state/layout.h"
 
 namespace holt::shim::cli {
@@ -22,19 +23,35 @@ constexpr int kBadUsage = 1;
 
 void Print(const std::string& text) { (void)base::WriteFd(1, text); }
 
-void DefineGlobal(Flags& flags, Global& global, bool& version) {
+void DefineCgroup(Flags& flags, Global& global) {
+  flags.Choice("--cgroup-manager", global.cgroup_manager, {"cgroupfs", "systemd", "disabled"},
+               "who makes the host's cgroup of a container (cgroupfs)");
+  flags.Unsupported("--systemd-cgroup", false, "holt makes cgroups itself");
+  flags.Value("--machine-overhead", "SIZE",
+              "memory beside the machine's own in a container's limit on the host (256m)",
+              [&global](const std::string& value) -> base::Status {
+                TRY_ASSIGN(global.machine_overhead, ParseBytes(value));
+                return {};
+              });
+}
+
+void DefineGlobal(Flags& flags, Global& global, bool& version, std::string& ignored) {
   flags.Bool("-v, --version", version, "print the version and exit");
   flags.String("--root", global.root, "DIR", "where the state of containers is (/run/holt)");
   flags.String("--store", global.store, "DIR", "where images are (/var/lib/holt)");
   flags.String("--log", global.log, "FILE", "append errors to FILE, too");
   flags.Choice("--log-format", global.log_format, {"text", "json"}, "form of the log (text)");
   flags.Bool("--debug", global.debug, "let all parts say more in their logs");
-  flags.Unsupported("--systemd-cgroup", false,
-                    "containers have no cgroup of their own on the host yet");
-  flags.Unsupported("--cgroup-manager", true,
-                    "containers have no cgroup of their own on the host yet");
-  flags.Unsupported("--rootless", true, "holt runs as root");
-  flags.Unsupported("--criu", true, "there is no checkpoint of a container");
+  DefineCgroup(flags, global);
+  flags.Value("--rootless", "auto|true|false", "as runc has it; holt runs as root (auto)",
+              [](const std::string& value) -> base::Status {
+                if (value == "auto" || value == "false") return {};
+                if (value != "true")
+                  return base::MakeError(base::Code::kInvalidArgument,
+                                         "\"{}\": must be one of auto, true, false", value);
+                return base::Error(base::Code::kUnsupported, "not supported: holt runs as root");
+              });
+  flags.String("--criu", ignored, "PATH", "without meaning: there is no checkpoint of a container");
 }
 
 const Subcommand* FindSubcommand(const std::string& name) {
@@ -65,6 +82,10 @@ std::string Absolute(const std::string& path) {
 
 int RunSubcommand(const Subcommand& command, const Global& global,
                   const std::vector<std::string>& args) {
+  if (!command.refusal.empty()) {
+    ReportError(fmt::format("{}: {}", command.name, command.refusal));
+    return command.error_status;
+  }
   Flags flags;
   Body body = command.define(flags);
   if (auto parsed = flags.Parse(args); !parsed) {
@@ -90,10 +111,13 @@ int Main(const std::vector<std::string>& args) {
   bool version = false;
   Flags flags;
   std::vector<std::string> rest;
-  DefineGlobal(flags, global, version);
+  std::string ignored;
+  DefineGlobal(flags, global, version, ignored);
   flags.Operands("COMMAND", 0, SIZE_MAX, rest);
   flags.StopAtFirstOperand();
   if (auto parsed = flags.Parse(args); !parsed) {
+    // Whoever named a log before the mistake looks there.
+    (void)StartReporting(global);
     ReportError(parsed.error().message() + "; see holt --help");
     return kBadUsage;
   }

@@ -2,6 +2,7 @@
 #include <nlohmann/json.hpp>
 
 #include "shim/cli/container.h"
+#include "shim/cli/ps_options.h"
 #include "shim/cli/state_json.h"
 #include "shim/cli/subcommands.h"
 #include "shim/cli/table.h"
@@ -55,19 +56,31 @@ base::Status ListContainers(const PsFlags& flags, const Global& global) {
   return Print(FormatTable(rows));
 }
 
-base::Status ListProcesses(const PsFlags& flags, const Global& global) {
-  TRY_ASSIGN(Sandbox sandbox, FindRunning(global, flags.operands.front()));
-  TRY_ASSIGN(auto answer, CallMonitor<monitor::v1::ListProcessesResponse>(sandbox, "ListProcesses",
-                                                                          RequestFor(sandbox)));
-  if (flags.format == "json") {
-    nlohmann::json pids = nlohmann::json::array();
-    for (const auto& process : answer.processes()) pids.push_back(process.pid());
-    return Print(pids.dump() + "\n");
+// What engines look up in this host's /proc, so never numbers of the guest: docs/adr/0079.
+base::Status ListHostPids(const Sandbox& sandbox) {
+  nlohmann::json pids;  // null, as runc prints it, when nothing runs
+  if (sandbox.record.status != "stopped") {
+    auto state = CallRunning<monitor::v1::StateResponse>(sandbox, "State", RequestFor(sandbox));
+    if (!state && state.error().code() != base::Code::kFailedPrecondition)
+      return std::move(state).error();
+    if (state)
+      for (int pid : state->host_pids()) pids.push_back(pid);
   }
-  std::vector<std::vector<std::string>> rows = {{"UID", "PID", "PPID", "COMMAND"}};
-  for (const auto& process : answer.processes())
-    rows.push_back({fmt::format("{}", process.uid()), fmt::format("{}", process.pid()),
-                    fmt::format("{}", process.parent_pid()), process.command()});
+  return Print(pids.dump() + "\n");
+}
+
+base::Status ListProcesses(const PsFlags& flags, const Global& global) {
+  TRY_ASSIGN(Sandbox sandbox, global.registry().Find(flags.operands.front()));
+  if (flags.format == "json") return ListHostPids(sandbox);
+  TRY_ASSIGN(auto columns, ParsePsOptions({flags.operands.begin() + 1, flags.operands.end()}));
+  TRY_ASSIGN(auto answer, CallRunning<monitor::v1::ListProcessesResponse>(sandbox, "ListProcesses",
+                                                                          RequestFor(sandbox)));
+  std::vector<std::vector<std::string>> rows(1);
+  for (const PsColumn* column : columns) rows[0].emplace_back(column->heading);
+  for (const auto& process : answer.processes()) {
+    std::vector<std::string>& row = rows.emplace_back();
+    for (const PsColumn* column : columns) row.push_back(column->cell(process));
+  }
   return Print(FormatTable(rows));
 }
 
@@ -84,13 +97,20 @@ Subcommand PsCommand() {
         flags.Bool("-q, --quiet", ps->quiet, "print only ids");
         flags.Bool("--no-trunc", ps->no_trunc, "texts in full");
         flags.Choice("-f, --format", ps->format, {"table", "json"}, "(table)");
-        flags.Operands("[CONTAINER]", 0, 1, ps->operands);
+        flags.Operands("[CONTAINER [PS-OPTION...]]", 0, SIZE_MAX, ps->operands);
+        flags.StopAtFirstOperand();
         return [ps](const Global& global) -> base::Result<int> {
           TRY(ps->operands.empty() ? ListContainers(*ps, global) : ListProcesses(*ps, global));
           return 0;
         };
       },
-      .notes = "The processes of a container have their numbers in its machine, not on this host.",
+      .notes =
+          "The table has the numbers that the processes of a container have in its machine. "
+          "PS-OPTION\n"
+          "is -ef, aux and the like, or -o with some of pid, ppid, uid, user, comm, args. With\n"
+          "--format json it is the numbers, on this host, of what stands in for them: the "
+          "container's\n"
+          "process first, then those of `exec`.",
   };
 }
 

@@ -5,12 +5,15 @@
 #include "base/file.h"
 #include "image/pull.h"
 #include "image/reference.h"
+#include "shim/cgroup/choose.h"
 #include "shim/cli/command.h"
 #include "shim/cli/container_flags.h"
 #include "shim/cli/exit_status.h"
 #include "shim/cli/report.h"
+#include "shim/cli/run_bundle.h"
 #include "shim/cli/subcommands.h"
 #include "shim/cli/timeline_file.h"
+#include "shim/network/user_network.h"
 #include "shim/run/accel.h"
 #include "shim/run/launch.h"
 #include "shim/run/session.h"
@@ -20,10 +23,10 @@ namespace holt::shim::cli {
 namespace {
 
 using base::Code;
-using base::MakeError;
 
 struct RunFlags {
   ContainerFlags container;
+  RunBundleFlags bundle;
   bool interactive = false;
   bool terminal = false;
   bool detach = false;
@@ -94,6 +97,10 @@ base::Result<Request> MakeRequest(const RunFlags& flags, const HeldImage& held,
                             ? held.config.config.stop_signal
                             : flags.container.options.stop_signal;
   request.created_unix_nanos = NowUnixNanos();
+  if (flags.container.uses_passt()) {
+    TRY_ASSIGN_CONTEXT(request.passt, network::FindPasst(), "--network passt");
+    request.publish = flags.container.publish;
+  }
   return request;
 }
 
@@ -192,7 +199,17 @@ base::Result<int> Run(RunFlags& flags, const Global& global) {
     TRY(WriteCidFile(flags.cidfile, request.id));
     timeline.Begin("start the machine");
     ImageRoot root{.store = held.store.get(), .image = held.image};
-    TRY_ASSIGN(launched, LaunchSandbox(global.registry(), request, config, root));
+    TRY_ASSIGN(CgroupChoice cgroup, ChooseCgroup(global.cgroup_manager, config, request.id));
+    request.cgroup = cgroup.place;
+    request.overhead_bytes = global.machine_overhead;
+    if (!cgroup.warning.empty()) ReportWarning(cgroup.warning);
+    auto made = LaunchSandbox(global.registry(), request, config, root);
+    if (!made && IsExecError(made.error())) {
+      ReportError(made.error().message());
+      return StatusOfStartError(made.error());
+    }
+    if (!made) return std::move(made).error();
+    launched = std::move(*made);
     timeline.End("start the machine");
   }
   if (flags.detach) return RunDetached(flags, launched);
@@ -208,6 +225,22 @@ base::Result<int> Run(RunFlags& flags, const Global& global) {
   if (!flags.timeline.empty())
     TRY(WriteTimelineFile(flags.timeline, timeline, launched.monitor.timeline));
   return status;
+}
+
+// The two forms of the command. runc's has runc's status for what fails before there is a process.
+base::Result<int> RunEither(RunFlags& flags, const std::vector<std::string>& given,
+                            const Global& global) {
+  bool bundle = !flags.bundle.create.bundle.empty();
+  auto status = [&]() -> base::Result<int> {
+    TRY(CheckRunForm(given, bundle));
+    if (!bundle) return Run(flags, global);
+    flags.bundle.create.operands = flags.operands;
+    flags.bundle.create.accel = flags.accel;
+    return RunBundle(flags.bundle, flags.detach, global);
+  }();
+  if (status || !bundle) return status;
+  ReportError(status.error().message());
+  return kStatusRuncFailed;
 }
 
 }  // namespace
@@ -237,15 +270,20 @@ Subcommand RunCommand() {
                      "write the id to FILE, which must not exist");
         flags.String("--timeline", run->timeline, "FILE",
                      "write what the run spent its time on: JSON, and a picture as FILE.svg");
-        flags.Operands("IMAGE [COMMAND [ARG...]]", 1, SIZE_MAX, run->operands);
+        run->bundle.Define(flags);
+        flags.Operands("IMAGE [COMMAND [ARG...]] | --bundle DIR ID", 1, SIZE_MAX, run->operands);
         flags.StopAtFirstOperand();
-        return [run](const Global& global) { return Run(*run, global); };
+        // The flags outlive the body, which runs once they were read.
+        return
+            [run, &flags](const Global& global) { return RunEither(*run, flags.given(), global); };
       },
       .error_status = kStatusHoltFailed,
       .notes =
           "Exit status: the command's; 128 and the signal that ended it; 125 when holt failed, 126 "
           "when\n"
-          "the command cannot be executed, 127 when it does not exist.",
+          "the command cannot be executed, 127 when it does not exist. With --bundle, runc's form "
+          "for\n"
+          "engines: the process's, or 1.",
   };
 }
 

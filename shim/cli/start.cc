@@ -14,12 +14,17 @@ Subcommand StartCommand() {
         flags.Operands("ID", 1, 1, *operands);
         return [operands](const Global& global) -> base::Result<int> {
           TRY_ASSIGN(Sandbox sandbox, global.registry().Find(operands->front()));
-          if (sandbox.record.status != "created")
-            return base::MakeError(base::Code::kFailedPrecondition,
-                                   "cannot start a container that is {}{}{}", sandbox.record.status,
-                                   sandbox.record.error.empty() ? "" : ": ", sandbox.record.error);
+          const Record& record = sandbox.record;
+          if (record.status != "created")
+            return base::MakeError(base::Code::kFailedPrecondition, "cannot start {}{}{}",
+                                   record.status == "running" ? "an already running container"
+                                   : record.status == "stopped"
+                                       ? "a container that has stopped"
+                                       : "a container in the " + record.status + " state",
+                                   record.error.empty() ? "" : ": ", record.error);
           auto started = CallMonitor<monitor::v1::Empty>(sandbox, "Start", RequestFor(sandbox));
           if (!started) return std::move(started).error();
+          TRY(AfterStart(global, sandbox));
           return 0;
         };
       },

@@ -1,6 +1,11 @@
 #include "shim/cli/state_json.h"
 
+#include <pwd.h>
+#include <sys/stat.h>
+
 #include <nlohmann/json.hpp>
+
+#include "oci/known_values.h"
 
 namespace holt::shim::cli {
 namespace {
@@ -15,7 +20,7 @@ std::string Dump(const Json& json, int indent) {
 Json State(const Sandbox& sandbox) {
   const Record& record = sandbox.record;
   Json out;
-  out["ociVersion"] = record.oci_version.empty() ? "1.3.0" : record.oci_version;
+  out["ociVersion"] = record.oci_version.empty() ? oci::kSpecVersion : record.oci_version;
   out["id"] = record.id;
   out["pid"] = ShownPid(record);
   out["status"] = record.status;
@@ -48,13 +53,27 @@ Json Detail(const Sandbox& sandbox) {
 
 }  // namespace
 
+std::string OwnerOf(const Sandbox& sandbox) {
+  struct stat st {};
+  if (stat(sandbox.paths.directory.c_str(), &st) != 0) return "";
+  passwd entry{};
+  passwd* found = nullptr;
+  char buffer[4096];
+  if (getpwuid_r(st.st_uid, &entry, buffer, sizeof buffer, &found) == 0 && found != nullptr)
+    return entry.pw_name;
+  return fmt::format("#{}", st.st_uid);
+}
+
 int ShownPid(const Record& record) { return record.status == "stopped" ? 0 : record.pid; }
 
 std::string StateJson(const Sandbox& sandbox) { return Dump(State(sandbox), 2); }
 
 std::string StateListJson(const std::vector<Sandbox>& sandboxes) {
   Json list;
-  for (const Sandbox& sandbox : sandboxes) list.push_back(State(sandbox));
+  for (const Sandbox& sandbox : sandboxes) {
+    Json& state = list.emplace_back(State(sandbox));
+    state["owner"] = OwnerOf(sandbox);
+  }
   return Dump(list, -1);
 }
 

@@ -16,6 +16,9 @@ std::string StateListJson(const std::vector<Sandbox>& sandboxes);
 // An array with image, command, times and the like: `holt ps --format json`.
 std::string DetailListJson(const std::vector<Sandbox>& sandboxes);
 
+// Who made it: the name of its state directory's owner, or "#1000" without one.
+std::string OwnerOf(const Sandbox& sandbox);
+
 // runc gives a stopped container no pid.
 int ShownPid(const Record& record);
 

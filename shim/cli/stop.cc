@@ -30,6 +30,9 @@ base::Status Stop(const StopFlags& flags, const Global& global, const std::strin
   int signal = ParseSignal(sandbox.record.stop_signal).value_or(SIGTERM);
   // Its end may cross with our signal: the wait tells.
   (void)SendSignal(sandbox, signal, false);
+  // A paused one gets it when it goes on.
+  if (sandbox.record.status == "paused")
+    (void)CallMonitor<monitor::v1::Empty>(sandbox, "Resume", RequestFor(sandbox));
   auto exited = WaitForExit(global, sandbox, Patience(flags, sandbox));
   if (!exited && exited.error().code() == base::Code::kDeadlineExceeded) {
     (void)SendSignal(sandbox, SIGKILL, true);

@@ -4,11 +4,12 @@ namespace holt::shim::cli {
 
 const std::vector<Subcommand>& AllSubcommands() {
   static const std::vector<Subcommand> all = {
-      RunCommand(),     ExecCommand(),   PsCommand(),     LogsCommand(),   AttachCommand(),
-      StopCommand(),    WaitCommand(),   RmCommand(),     PullCommand(),   ImagesCommand(),
-      InspectCommand(), RmiCommand(),    ImportCommand(), GcCommand(),     CreateCommand(),
-      StartCommand(),   StateCommand(),  KillCommand(),   DeleteCommand(), ListCommand(),
-      CheckCommand(),   VersionCommand()};
+      RunCommand(),      ExecCommand(),       PsCommand(),      LogsCommand(),   AttachCommand(),
+      StopCommand(),     WaitCommand(),       RmCommand(),      PullCommand(),   ImagesCommand(),
+      InspectCommand(),  RmiCommand(),        ImportCommand(),  GcCommand(),     CreateCommand(),
+      StartCommand(),    StateCommand(),      KillCommand(),    DeleteCommand(), ListCommand(),
+      PauseCommand(),    ResumeCommand(),     UpdateCommand(),  EventsCommand(), SpecCommand(),
+      FeaturesCommand(), CheckpointCommand(), RestoreCommand(), CheckCommand(),  VersionCommand()};
   return all;
 }
 

@@ -27,6 +27,14 @@ Subcommand StateCommand();
 Subcommand KillCommand();
 Subcommand DeleteCommand();
 Subcommand ListCommand();
+Subcommand PauseCommand();
+Subcommand ResumeCommand();
+Subcommand UpdateCommand();
+Subcommand EventsCommand();
+Subcommand SpecCommand();
+Subcommand FeaturesCommand();
+Subcommand CheckpointCommand();
+Subcommand RestoreCommand();
 
 Subcommand CheckCommand();
 Subcommand VersionCommand();

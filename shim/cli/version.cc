@@ -1,5 +1,7 @@
-// holt version.
+// holt version, holt --version: in the form of runc's, which engines parse.
 #include "base/file.h"
+#include "oci/known_values.h"
+#include "shim/cli/commit.h"
 #include "shim/cli/subcommands.h"
 
 namespace holt::shim::cli {
@@ -11,7 +13,8 @@ Subcommand VersionCommand() {
       .summary = "Print the versions of holt and of the runtime specification.",
       .define = [](Flags&) -> Body {
         return [](const Global&) -> base::Result<int> {
-          TRY(base::WriteFd(1, "holt version " HOLT_VERSION "\nspec: 1.3.0\n"));
+          TRY(base::WriteFd(1, fmt::format("holt version {}\ncommit: {}\nspec: {}\n", HOLT_VERSION,
+                                           HOLT_COMMIT, oci::kSpecVersion)));
           return 0;
         };
       },

@@ -9,12 +9,14 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include <future>
 #include <mutex>
 #include <thread>
 
 #include "base/file.h"
 #include "base/socket.h"
 #include "base/spawn.h"
+#include "shim/state/record.h"
 #include "shim/stdio/attach_client.h"
 #include "shim/stub/start.h"
 
@@ -245,6 +247,31 @@ TEST_F(AttachTest, TheStubMirrorsAProcess) {
   EXPECT_THAT(Notes(), Not(Contains("stub lost")));
 }
 
+// As an exec may, that is shorter than the start of its stub.
+TEST_F(AttachTest, TheStubComesAfterTheEnd) {
+  // Another one, whose output nobody has begun to read.
+  std::promise<void> ready;
+  loop_->Post([&] {
+    process_ = std::make_unique<Process>(*loop_, "", false, true, nullptr, nullptr);
+    process_->output().HoldForClient();
+    process_->error_output().HoldForClient();
+    Join(guest_out_, [&](UniqueFd fd) { process_->output().SetSource(std::move(fd)); });
+    Join(guest_err_, [&](UniqueFd fd) { process_->error_output().SetSource(std::move(fd)); });
+    ready.set_value();
+  });
+  ready.get_future().wait();
+  ASSERT_TRUE(base::WriteFd(guest_out_.get(), "last words").ok());
+  guest_out_.Reset();
+  guest_err_.Reset();
+  Exit(42);
+  auto ended = Attach("control");
+  ASSERT_TRUE(ended.ok());
+  EXPECT_EQ(*base::ReadFd(ended->get(), 1000), "exit 42\n");
+  StubRun stub = StartStubWithPipes();
+  EXPECT_EQ(*base::ReadFd(stub.out.get(), 1000), "last words");
+  EXPECT_EQ(Reap(stub.pid), 42);
+}
+
 TEST_F(AttachTest, TheStubPassesSignalsOn) {
   StubRun stub = StartStubWithPipes();
   for (int signal : {SIGTERM, SIGHUP, SIGINT, SIGUSR1, SIGTSTP, SIGRTMIN + 3}) {
@@ -288,6 +315,8 @@ TEST_F(AttachTest, AStubWhoseMonitorDiedEndsAsKilled) {
 }
 
 TEST_F(AttachTest, AStubThatCannotAttachSaysWhy) {
+  // Where StartStub looks for the cgroup: this sandbox has none.
+  ASSERT_TRUE(WriteRecord(paths_.State(), Record()).ok());
   StubOptions options;
   options.paths = paths_;
   options.container_id = "other";

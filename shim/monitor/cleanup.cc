@@ -10,6 +10,7 @@
 #include "base/file.h"
 #include "base/log.h"
 #include "image/rootfs.h"
+#include "shim/cgroup/host_cgroup.h"
 #include "shim/state/record.h"
 #include "shim/state/registry.h"
 #include "shim/state/uid_lease.h"
@@ -49,6 +50,13 @@ base::Status KillProcesses(const Record& record) {
   if (lease)
     if (auto status = KillAllOfUser(record.uid); !status && first) first = std::move(status);
   return first;
+}
+
+// Of a sandbox that stays because it has an exit status to tell, and whose monitor was killed.
+base::Status FreeCgroup(const Sandbox& sandbox) {
+  auto lock = Registry::LockDead(sandbox.paths);
+  if (!lock) return {};
+  return RemoveHostCgroup(sandbox.record.cgroup, sandbox.paths.directory, true);
 }
 
 base::Status Signal(const SandboxPaths& paths, int signal) {
@@ -91,6 +99,7 @@ base::Status Cleanup(const std::string& root, const std::string& id) {
   }
   Remains remains = ReadRemains(paths);
   TRY(KillProcesses(remains.record));
+  TRY(RemoveHostCgroup(remains.record.cgroup, paths.directory, true));
   return RemoveSandbox(root, id, remains.store());
 }
 
@@ -119,9 +128,13 @@ CleanedUp CleanupDebris(const std::string& root) {
   Registry registry(root);
   for (const std::string& directory : registry.StaleDirectories())
     note(directory.substr(root.size() + 1), base::RemoveTree(directory));
-  for (const Sandbox& sandbox : registry.List())
-    if (!sandbox.alive && (sandbox.cut_off || sandbox.record.auto_remove))
+  for (const Sandbox& sandbox : registry.List()) {
+    if (sandbox.alive) continue;
+    if (sandbox.cut_off || sandbox.record.auto_remove)
       note(sandbox.record.id, Cleanup(root, sandbox.record.id));
+    else if (auto status = FreeCgroup(sandbox); !status && out.status)
+      out.status = std::move(status);
+  }
   return out;
 }
 

@@ -11,8 +11,9 @@
 // it was cut off at any point, and by several processes at once.
 namespace holt::shim {
 
-// Everything of one sandbox: its processes, its root file system in the image store, its directory.
-// kFailedPrecondition when its monitor is alive. A sandbox that does not exist is no error.
+// Everything of one sandbox: its processes, its cgroup, its root file system in the image store,
+// its directory. kFailedPrecondition when its monitor is alive. A sandbox that does not exist is no
+// error.
 base::Status Cleanup(const std::string& root, const std::string& id);
 
 // The same for one that may be alive: its monitor is asked to end (SIGTERM: the container is killed
@@ -27,7 +28,8 @@ base::Status RemoveSandbox(const std::string& root, const std::string& id,
                            const std::string& store);
 
 // For `gc`: directories of Begin() whose maker died, and sandboxes that nobody can have seen
-// started (their start was cut off). Stopped sandboxes stay: they have an exit status to tell.
+// started (their start was cut off). Stopped sandboxes stay, without a cgroup: they have an exit
+// status to tell.
 // Returns what was removed, by name; an error names the first that could not be, after all were
 // tried.
 struct CleanedUp {

@@ -9,18 +9,10 @@ namespace {
 using base::Code;
 using namespace std::chrono_literals;
 
-constexpr char kService[] = "holt.agent.v1.Agent";
 // Long enough for a machine whose processor is emulated and whose host is busy.
 constexpr auto kCreateTimeout = 60s;
-constexpr auto kCallTimeout = 20s;
 // Processes of one container that holt knows of, so that ids cannot fill the monitor.
 constexpr size_t kMaxExecs = 4096;
-
-base::Error NoProcess(const std::string& exec_id) {
-  return exec_id.empty()
-             ? base::MakeError(Code::kNotFound, "container not running")
-             : base::MakeError(Code::kNotFound, "exec \"{}\": no such process", exec_id);
-}
 
 }  // namespace
 
@@ -50,23 +42,6 @@ Container::Container(base::EventLoop& loop, AgentLink& link, Options options, Co
 }
 
 Container::~Container() { alive_.reset(); }
-
-template <typename Response, typename Request>
-void Container::Call(const char* method, const Request& request, std::chrono::nanoseconds timeout,
-                     std::function<void(base::Result<Response>)> done) {
-  auto guarded = [alive = std::weak_ptr<bool>(alive_),
-                  done = std::move(done)](base::Result<Response> result) {
-    if (!alive.expired()) done(std::move(result));
-  };
-  if (link_.client() == nullptr || !link_.client()->open()) {
-    loop_.Post(
-        [guarded] { guarded(base::Error(Code::kUnavailable, "the guest's agent is not there")); });
-    return;
-  }
-  rpc::CallOptions options;
-  if (timeout.count() != 0) options.timeout = timeout;
-  link_.client()->Call<Response>(kService, method, request, options, guarded);
-}
 
 void Container::OpenStreams(bool in, bool out, bool err,
                             std::function<void(base::Result<std::shared_ptr<Streams>>)> done) {
@@ -104,6 +79,7 @@ void Container::Create(Done done) {
                 agent::v1::CreateContainerRequest request;
                 request.set_container_id(options_.id);
                 request.set_oci_config(options_.config_json);
+                request.set_bundle(options_.bundle);
                 request.mutable_stdio()->set_terminal(options_.terminal);
                 request.mutable_stdio()->set_rows(options_.rows);
                 request.mutable_stdio()->set_columns(options_.columns);
@@ -227,50 +203,17 @@ void Container::Forget(const std::string& exec_id) {
   CheckAllDrained();
 }
 
-void Container::Signal(const std::string& exec_id, int signal, bool all, Done done) {
-  Process* process = Find(exec_id);
-  if (process == nullptr || process->exited()) {
-    loop_.Post([exec_id, done] { done(NoProcess(exec_id)); });
-    return;
-  }
-  agent::v1::SignalRequest request;
-  request.set_container_id(options_.id);
-  request.set_exec_id(exec_id);
-  request.set_signal(signal);
-  request.set_all(all);
-  Call<agent::v1::Empty>("Signal", request, kCallTimeout,
-                         [done = std::move(done)](base::Result<agent::v1::Empty> sent) {
-                           done(sent ? base::Status() : base::Status(sent.error()));
-                         });
-}
-
-void Container::Resize(const std::string& exec_id, uint32_t rows, uint32_t columns, Done done) {
-  Process* process = Find(exec_id);
-  if (process == nullptr || process->exited()) {
-    loop_.Post([exec_id, done] { done(NoProcess(exec_id)); });
-    return;
-  }
-  agent::v1::ResizeTtyRequest request;
-  request.set_container_id(options_.id);
-  request.set_exec_id(exec_id);
-  request.set_rows(rows);
-  request.set_columns(columns);
-  Call<agent::v1::Empty>("ResizeTty", request, kCallTimeout,
-                         [done = std::move(done)](base::Result<agent::v1::Empty> sent) {
-                           done(sent ? base::Status() : base::Status(sent.error()));
-                         });
-}
-
-void Container::List(std::function<void(base::Result<agent::v1::ListProcessesResponse>)> done) {
-  agent::v1::ContainerRequest request;
-  request.set_container_id(options_.id);
-  Call<agent::v1::ListProcessesResponse>("ListProcesses", request, kCallTimeout, std::move(done));
-}
-
 Process* Container::Find(const std::string& exec_id) {
   if (exec_id.empty()) return init_.get();
   auto it = execs_.find(exec_id);
   return it == execs_.end() ? nullptr : it->second.get();
+}
+
+std::vector<pid_t> Container::ExecStubs() const {
+  std::vector<pid_t> stubs;
+  for (const auto& [id, process] : execs_)
+    if (process->stub() != 0 && !process->exited()) stubs.push_back(process->stub());
+  return stubs;
 }
 
 void Container::EndAll(const ProcessExit& exit, bool execs_only) {

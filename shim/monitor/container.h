@@ -1,9 +1,13 @@
 #pragma once
 
+#include <sys/types.h>
+
+#include <chrono>
 #include <functional>
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/event_loop.h"
 #include "base/result.h"
@@ -22,6 +26,7 @@ class Container {
   struct Options {
     std::string id;
     std::string config_json;  // as the agent gets it
+    std::string bundle;
     bool terminal = false;
     uint32_t rows = 0;
     uint32_t columns = 0;
@@ -57,11 +62,19 @@ class Container {
   void Signal(const std::string& exec_id, int signal, bool all, Done done);
   void Resize(const std::string& exec_id, uint32_t rows, uint32_t columns, Done done);
   void List(std::function<void(base::Result<agent::v1::ListProcessesResponse>)> done);
+  void SetFrozen(bool frozen, Done done);
+  // `resources_json` is a linux.resources object.
+  void Update(const std::string& resources_json, Done done);
+  void Stats(std::function<void(base::Result<agent::v1::StatsResponse>)> done);
+  // Calls back when the kernel killed a process of it for want of memory; as long as that takes.
+  void WaitOom(Done done);
 
   // Null when there is none of that id (any more).
   Process* Find(const std::string& exec_id);
   Process& init() { return *init_; }
   const Options& options() const { return options_; }
+  // Processes of this host that stand in for execs that run.
+  std::vector<pid_t> ExecStubs() const;
 
   // For when the agent cannot tell any more: every process that still runs has ended like this;
   // first the execs, then the container's own unless `execs_only`.
@@ -75,6 +88,9 @@ class Container {
   static constexpr int32_t kFailedStatus = 125;
 
  private:
+  // For what the agent answers at once.
+  static constexpr std::chrono::seconds kCallTimeout{20};
+  static base::Error NoProcess(const std::string& exec_id);
   struct Streams;
   void OpenStreams(bool in, bool out, bool err,
                    std::function<void(base::Result<std::shared_ptr<Streams>>)> done);
@@ -82,9 +98,33 @@ class Container {
   void WaitFor(const std::string& exec_id);
   void Forget(const std::string& exec_id);
   void CheckAllDrained();
+  // Calls the agent; `timeout` 0 waits for ever.
   template <typename Response, typename Request>
   void Call(const char* method, const Request& request, std::chrono::nanoseconds timeout,
-            std::function<void(base::Result<Response>)> done);
+            std::function<void(base::Result<Response>)> done) {
+    auto guarded = [alive = std::weak_ptr<bool>(alive_),
+                    done = std::move(done)](base::Result<Response> result) {
+      if (!alive.expired()) done(std::move(result));
+    };
+    if (link_.client() == nullptr || !link_.client()->open()) {
+      loop_.Post([guarded] {
+        guarded(base::Error(base::Code::kUnavailable, "the guest's agent is not there"));
+      });
+      return;
+    }
+    rpc::CallOptions options;
+    if (timeout.count() != 0) options.timeout = timeout;
+    link_.client()->Call<Response>("holt.agent.v1.Agent", method, request, options, guarded);
+  }
+  // The same for a call whose answer is nothing but that it was done.
+  template <typename Request>
+  void CallDone(const char* method, const Request& request, std::chrono::nanoseconds timeout,
+                Done done) {
+    Call<agent::v1::Empty>(method, request, timeout,
+                           [done = std::move(done)](base::Result<agent::v1::Empty> answer) {
+                             done(answer ? base::Status() : base::Status(answer.error()));
+                           });
+  }
 
   base::EventLoop& loop_;
   AgentLink& link_;

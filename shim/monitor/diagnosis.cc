@@ -43,6 +43,10 @@ std::string Explain(const Evidence& evidence) {
   } else {
     cause = "unknown cause";
   }
+  if (evidence.host_oom_kills > 0)
+    cause +=
+        "; the memory limit of its cgroup on the host was reached (--machine-overhead gives it "
+        "more)";
   return evidence.stage.empty() ? cause : evidence.stage + ": " + cause;
 }
 

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <string>
 
 namespace holt::shim {
@@ -18,6 +19,8 @@ struct Evidence {
   bool agent_lost = false;   // the agent's connection ended
   bool deadline_passed = false;
   int64_t deadline_ms = 0;
+  uint64_t host_oom_kills =
+      0;  // of the sandbox's processes, by the limit of its cgroup on the host
 };
 
 // The cause in one sentence: what went wrong first, not what followed from it. A guest whose kernel

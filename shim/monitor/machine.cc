@@ -1,6 +1,7 @@
 #include "shim/monitor/machine.h"
 
 #include <fcntl.h>
+#include <fmt/ranges.h>
 #include <sys/epoll.h>
 #include <unistd.h>
 
@@ -34,6 +35,8 @@ class ChildFds {
   int next_ = 3;
 };
 
+std::string NetworkSocket(size_t device) { return fmt::format("net{}.sock", device); }
+
 base::Result<UniqueFd> OpenKvm() {
   auto fd = base::Open("/dev/kvm", O_RDWR);
   if (fd) return fd;
@@ -60,6 +63,8 @@ struct Machine::Wiring {
   std::pair<UniqueFd, UniqueFd> vsock;    // vmm (back end), QEMU
   std::pair<UniqueFd, UniqueFd> qmp;      // vmm, QEMU
   std::pair<UniqueFd, UniqueFd> console;  // vmm, QEMU
+  std::vector<UniqueFd> networks;         // software: vmm's listener for each device
+  std::pair<UniqueFd, UniqueFd> passt;    // vmm, passt
   UniqueFd console_write;                 // vmm's end of our console pipe
   UniqueFd kernel;
   UniqueFd initramfs;
@@ -83,6 +88,7 @@ base::Status Machine::Start(const MachineSpec& spec, OnChange on_change) {
   TRY(base::SetNonblocking(console_pipe_.get(), true));
   TRY(loop_.AddFd(console_pipe_.get(), EPOLLIN, [this](uint32_t) { ReadConsole(); }));
 
+  if (!spec.passt.empty()) TRY(StartPasst(spec, wiring));
   if (spec.accel == Accel::kKvm) {
     TRY_ASSIGN(wiring.kvm, OpenKvm());
   } else {
@@ -90,6 +96,7 @@ base::Status Machine::Start(const MachineSpec& spec, OnChange on_change) {
     TRY_ASSIGN(wiring.qmp, base::SocketPair());
     TRY_ASSIGN(wiring.console, base::SocketPair());
     timeline_.Begin("start QEMU");
+    TRY(ListenForNetworks(spec, wiring));
     TRY(StartQemu(spec, wiring));
     timeline_.End("start QEMU");
   }
@@ -118,6 +125,30 @@ base::Status Machine::StartFileServer(const MachineSpec& spec) {
   return {};
 }
 
+base::Status Machine::ListenForNetworks(const MachineSpec& spec, Wiring& wiring) {
+  for (size_t i = 0; i < spec.network_devices.size(); ++i) {
+    const std::string path = spec.vsock_path + "/" + NetworkSocket(i);
+    TRY_ASSIGN(UniqueFd listener, base::ListenUnix(path, 1));
+    if (chown(path.c_str(), spec.qemu_uid, spec.qemu_uid) != 0) return HOLT_ERRNO("chown {}", path);
+    wiring.networks.push_back(std::move(listener));
+  }
+  return {};
+}
+
+base::Status Machine::StartPasst(const MachineSpec& spec, Wiring& wiring) {
+  timeline_.Begin("start passt");
+  TRY_ASSIGN(wiring.passt, base::SocketPair());
+  base::SpawnOptions options;
+  ChildFds fds(options);
+  options.argv = network::PasstArgv(spec.passt, fds.Add(wiring.passt.second.get()), spec.vmm_uid,
+                                    spec.published);
+  options.working_directory = "/";
+  TRY_ASSIGN(passt_,
+             Child::Start(loop_, "passt", std::move(options), [this] { ProcessEnded(passt_); }));
+  timeline_.End("start passt");
+  return {};
+}
+
 base::Status Machine::StartQemu(const MachineSpec& spec, Wiring& wiring) {
   base::SpawnOptions options;
   ChildFds fds(options);
@@ -132,6 +163,9 @@ base::Status Machine::StartQemu(const MachineSpec& spec, Wiring& wiring) {
   machine.qmp_fd = fds.Add(wiring.qmp.second.get());
   machine.vsock_fd = fds.Add(wiring.vsock.second.get());
   machine.shares.push_back({kShareTag, fds.Add(wiring.fs.first.get())});
+  for (size_t i = 0; i < spec.network_devices.size(); ++i)
+    machine.nets.push_back({fds.Add(spec.vsock_directory), NetworkSocket(i),
+                            fmt::format("{:02x}", fmt::join(spec.network_devices[i].mac, ":"))});
   TRY_ASSIGN_CONTEXT(options.argv, vmm::SoftwareArgv(machine), "QEMU");
   options.uid = spec.qemu_uid;
   options.gid = spec.qemu_uid;
@@ -158,6 +192,17 @@ base::Status Machine::StartVmm(const MachineSpec& spec, Wiring& wiring) {
   vm.mutable_vsock()->set_listen_fd(fds.Add(spec.vsock_listener));
   vm.mutable_vsock()->set_directory_fd(fds.Add(spec.vsock_directory));
   vm.mutable_vsock()->set_name(spec.vsock_name);
+  for (size_t i = 0; i < spec.network_devices.size(); ++i) {
+    const network::Attachment::Device& device = spec.network_devices[i];
+    vmm::v1::Net* net = vm.add_nets();
+    if (device.tap >= 0)
+      net->set_tap_fd(fds.Add(device.tap));
+    else
+      net->set_stream_fd(fds.Add(wiring.passt.first.get()));
+    net->set_mac(device.mac.data(), device.mac.size());
+    if (i < wiring.networks.size())
+      net->set_vhost_user_listen_fd(fds.Add(wiring.networks[i].get()));
+  }
   if (spec.accel == Accel::kKvm) {
     vm.set_kvm_fd(fds.Add(wiring.kvm.get()));
     vm.set_kernel_fd(fds.Add(wiring.kernel.get()));
@@ -264,7 +309,7 @@ void Machine::AddEvidence(Evidence& evidence) const {
 
 std::vector<ProcessIdentity> Machine::Processes() const {
   std::vector<ProcessIdentity> out;
-  for (const auto* child : {&qemu_, &vmm_, &fsd_}) {
+  for (const auto* child : {&qemu_, &vmm_, &fsd_, &passt_}) {
     if (!*child) continue;
     // One that has ended already needs no cleaning up.
     if (auto process = IdentifyProcess((*child)->pid(), (*child)->name()); process)
@@ -291,12 +336,13 @@ void Machine::Kill() {
   on_change_ = nullptr;
   alive_.reset();
   control_.reset();
-  for (auto* child : {&qemu_, &vmm_, &fsd_})
+  for (auto* child : {&qemu_, &vmm_, &fsd_, &passt_})
     if (*child) (*child)->Kill();
   // The destructors reap: in parallel, because all were killed first.
   qemu_.reset();
   vmm_.reset();
   fsd_.reset();
+  passt_.reset();
   if (console_pipe_) {
     ReadConsole();
     if (console_pipe_) loop_.RemoveFd(console_pipe_.get());

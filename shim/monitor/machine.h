@@ -12,6 +12,8 @@
 #include "shim/monitor/child.h"
 #include "shim/monitor/diagnosis.h"
 #include "shim/monitor/timeline.h"
+#include "shim/network/attachment.h"
+#include "shim/network/user_network.h"
 #include "shim/state/record.h"
 
 namespace holt::shim {
@@ -28,9 +30,15 @@ struct MachineSpec {
   std::string share_directory;
   // Somebody else than the guest writes in the share (volumes): it must look again now and then.
   bool shared_writers = false;
+  // Their sockets are made in vsock_directory for as long as it takes.
+  std::vector<network::Attachment::Device> network_devices;
+  // passt's path: one more device, which leads to it.
+  std::string passt;
+  std::vector<network::Published> published;
   int vsock_listener = -1;   // borrowed
   int vsock_directory = -1;  // borrowed
   std::string vsock_name;
+  std::string vsock_path;  // of vsock_directory
   // Unprivileged, and of this sandbox alone: no process of another sandbox has them.
   uid_t vmm_uid = 0;
   uid_t qemu_uid = 0;
@@ -68,7 +76,9 @@ class Machine {
 
  private:
   struct Wiring;
+  base::Status StartPasst(const MachineSpec& spec, Wiring& wiring);
   base::Status StartVmm(const MachineSpec& spec, Wiring& wiring);
+  base::Status ListenForNetworks(const MachineSpec& spec, Wiring& wiring);
   base::Status StartQemu(const MachineSpec& spec, Wiring& wiring);
   void CreateAndStart(const MachineSpec& spec, const Wiring& wiring);
   void ReadConsole();
@@ -82,6 +92,7 @@ class Machine {
   std::unique_ptr<Child> fsd_;
   std::unique_ptr<Child> vmm_;
   std::unique_ptr<Child> qemu_;
+  std::unique_ptr<Child> passt_;
   std::unique_ptr<rpc::Client> control_;
   base::UniqueFd fs_socket_;  // holt-fsd's end, until it is started
   base::UniqueFd console_pipe_;

@@ -21,7 +21,7 @@ using base::UniqueFd;
 
 constexpr char kUsage[] =
     "usage: holt-monitor --root DIR --id ID --lock-fd N [--outcome-fd N] [--life-fd N] "
-    "[--timeline-fd N]\n"
+    "[--network-fd N] [--timeline-fd N]\n"
     "Started by holt with its descriptors open; not meant to be run by hand.\n";
 
 struct Arguments {
@@ -30,6 +30,7 @@ struct Arguments {
   UniqueFd lock;
   UniqueFd outcome;
   UniqueFd life;
+  UniqueFd network;
   UniqueFd timeline;
 };
 
@@ -58,6 +59,8 @@ bool Parse(int argc, char** argv, Arguments& arguments) {
       ok = TakeFd(value, arguments.outcome);
     } else if (name == "--life-fd") {
       ok = TakeFd(value, arguments.life);
+    } else if (name == "--network-fd") {
+      ok = TakeFd(value, arguments.network);
     } else if (name == "--timeline-fd") {
       ok = TakeFd(value, arguments.timeline);
     } else {
@@ -99,6 +102,7 @@ int Run(Arguments arguments, int64_t began_nanos) {
   if (options->request.debug) log::SetLevel(log::Level::kDebug);
   options->outcome = std::move(arguments.outcome);
   options->life = std::move(arguments.life);
+  options->network = std::move(arguments.network);
   options->timeline = std::move(arguments.timeline);
   options->began_nanos = began_nanos;
   Sandbox sandbox(**loop, std::move(*options));

@@ -1,5 +1,7 @@
 #pragma once
 
+#include <sys/types.h>
+
 #include <functional>
 #include <memory>
 #include <string>
@@ -35,6 +37,10 @@ class Process {
   OutputStream& output() { return *output_; }
   OutputStream& error_output() { return *error_output_; }
 
+  // The process of this host that stands in for it; 0 without one.
+  pid_t stub() const { return stub_; }
+  void SetStub(pid_t stub) { stub_ = stub; }
+
   bool exited() const { return exited_; }
   const ProcessExit& exit() const { return exit_; }
 
@@ -57,6 +63,7 @@ class Process {
   InputStream input_;
   std::unique_ptr<OutputStream> output_;
   std::unique_ptr<OutputStream> error_output_;
+  pid_t stub_ = 0;
   bool exited_ = false;
   ProcessExit exit_;
   std::vector<std::function<void(const ProcessExit&)>> waiters_;

@@ -60,6 +60,8 @@ Sandbox::Sandbox(base::EventLoop& loop, Options options)
   record_.terminal = config.process && config.process->terminal;
   record_.oci_version = config.oci_version;
   record_.annotations = config.annotations;
+  if (config.linux_ && config.linux_->resources) resources_ = *config.linux_->resources;
+  record_.resources = oci::SerializeResources(resources_);
   if (auto self = IdentifyProcess(getpid(), "holt-monitor"); self) record_.processes = {*self};
   evidence_.stage = "start the machine";
 }
@@ -93,6 +95,7 @@ base::Status Sandbox::StartAll() {
   if (!options_.config.process)
     return base::Error(Code::kInvalidArgument, "config.json: process: is missing");
   TRY(CheckMemory(request));
+  TRY(EnterCgroup());
   TRY_ASSIGN(uid_, UidLease::Take());
   record_.uid = uid_.uid();
   Save();
@@ -110,6 +113,7 @@ base::Status Sandbox::StartAll() {
     OnSomethingEnded();
   };
   TRY_ASSIGN(link_, AgentLink::Create(loop_, paths_.Vsock(), uid_.uid(), std::move(handlers)));
+  TRY_CONTEXT(PrepareNetwork(), "network");
   MachineSpec machine = DescribeMachine();
   TRY(StartMachine(machine));
 
@@ -123,7 +127,8 @@ base::Status Sandbox::StartAll() {
   TRY_ASSIGN(log_, ContainerLog::Open(paths_.Log(), request.log_bytes));
   Container::Options container;
   container.id = request.id;
-  container.config_json = oci::SerializeConfig(options_.config);
+  container.config_json = oci::SerializeConfig(ConfigForGuest());
+  container.bundle = request.bundle;
   container.terminal = options_.config.process->terminal;
   container.stdin_open = request.stdin_open;
   if (auto size = options_.config.process->console_size; size) {
@@ -150,9 +155,16 @@ MachineSpec Sandbox::DescribeMachine() const {
   spec.qemu = request.qemu;
   spec.share_directory = share_.directory();
   spec.shared_writers = HasVolumes(options_.config);
+  if (network_) spec.network_devices = network_->Devices();
+  if (!request.passt.empty()) {
+    spec.passt = request.passt;
+    spec.published = published_;
+    spec.network_devices = {{.mac = network::kUserMac}};
+  }
   spec.vsock_listener = link_->listener();
   spec.vsock_directory = link_->directory();
   spec.vsock_name = AgentLink::kSocketName;
+  spec.vsock_path = paths_.Vsock();
   spec.vmm_uid = uid_.uid();
   spec.qemu_uid = uid_.uid();
   spec.debug = request.debug;
@@ -163,6 +175,7 @@ base::Status Sandbox::StartMachine(const MachineSpec& spec) {
   timeline_.Begin("boot the guest");
   auto status = machine_.Start(spec, [this] { OnSomethingEnded(); });
   link_->ReleaseListener();
+  if (network_) network_->ReleaseTaps();
   SaveProcesses();
   TRY(std::move(status));
   int64_t wanted = options_.request.start_deadline_ms;
@@ -250,11 +263,14 @@ void Sandbox::CreateContainer() {
 }
 
 void Sandbox::OnCreated() {
+  if (auto limited = cgroup_ ? cgroup_->ApplyBandwidth() : base::Status(); !limited)
+    return FailStart(limited.error());
   phase_ = Phase::kCreated;
   evidence_.stage = "running";
   record_.status = "created";
   Save();
   outcome_.Created();
+  WatchOom();
   if (options_.request.timeline) AddGuestTimeline();
 }
 
@@ -288,8 +304,11 @@ void Sandbox::Start(Done done) {
   }
   phase_ = Phase::kStarting;
   start_done_ = std::move(done);
-  timeline_.Begin("start the container");
-  container_->Start([this](base::Status status) { OnStarted(std::move(status)); });
+  AttachNetwork([this](base::Status attached) {
+    if (!attached || phase_ != Phase::kStarting) return OnStarted(std::move(attached));
+    timeline_.Begin("start the container");
+    container_->Start([this](base::Status status) { OnStarted(std::move(status)); });
+  });
 }
 
 void Sandbox::OnStarted(base::Status status) {
@@ -324,7 +343,10 @@ void Sandbox::OnStarted(base::Status status) {
 }
 
 void Sandbox::OnStub(const std::string& exec_id, pid_t pid) {
-  if (!exec_id.empty()) return;
+  if (!exec_id.empty()) {
+    if (Process* process = container_->Find(exec_id)) process->SetStub(pid);
+    return;
+  }
   record_.pid = pid;
   Save();
 }
@@ -344,6 +366,9 @@ void Sandbox::Exec(const Container::ExecOptions& options,
                             phase_ == Phase::kCreated || phase_ == Phase::kStarting
                                 ? "the container is not started"
                                 : "container not running"));
+  if (paused())
+    return done(base::Error(Code::kFailedPrecondition,
+                            "cannot exec in a paused container (use --ignore-paused to override)"));
   container_->Exec(options, std::move(done));
 }
 

@@ -2,6 +2,7 @@
 
 #include <functional>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
@@ -10,6 +11,7 @@
 #include "base/unique_fd.h"
 #include "oci/runtime_spec.h"
 #include "rpc/server.h"
+#include "shim/cgroup/host_cgroup.h"
 #include "shim/monitor/agent_link.h"
 #include "shim/monitor/attach_server.h"
 #include "shim/monitor/container.h"
@@ -19,6 +21,7 @@
 #include "shim/monitor/outcome.h"
 #include "shim/monitor/share.h"
 #include "shim/monitor/timeline.h"
+#include "shim/network/attachment.h"
 #include "shim/state/layout.h"
 #include "shim/state/record.h"
 #include "shim/state/uid_lease.h"
@@ -36,6 +39,7 @@ class Sandbox {
     oci::Config config;
     base::UniqueFd outcome;  // to the command that waits for the start
     base::UniqueFd life;     // its end, before the container was started, is the end of the sandbox
+    base::UniqueFd network;  // the container's network namespace; without: only loopback
     base::UniqueFd timeline;  // gets the steps at the very end
     int64_t began_nanos = 0;  // CLOCK_MONOTONIC at the monitor's start
   };
@@ -56,6 +60,23 @@ class Sandbox {
   void Kill(const std::string& exec_id, int signal, bool all, Done done);
   void Delete(bool force, Done done);
   void Exec(const Container::ExecOptions& options, std::function<void(base::Result<int32_t>)> done);
+  // kFailedPrecondition with runc's words when the state does not allow that.
+  void Pause(Done done);
+  void Resume(Done done);
+  // Calls back when the container is not paused (any more), at once if it is not; an error when it
+  // ends paused.
+  void WhenResumed(Done ready);
+  // Limits that change; the others stay. What is now is in state.json.
+  void Update(oci::Resources update, Done done);
+  void Stats(std::function<void(base::Result<agent::v1::StatsResponse>)> done);
+  // Who waits until the kernel killed for want of memory more often than `seen`, or for the end.
+  struct OomWaiter {
+    uint64_t seen = 0;
+    std::function<void(uint64_t count, bool ended)> done;  // called once, while it is wanted
+    std::function<bool()> wanted;
+  };
+  void WaitOom(OomWaiter waiter);
+  uint64_t oom_kills() const { return oom_kills_; }
   // kNotFound for one that is not there (any more).
   base::Result<Process*> FindProcess(const std::string& container, const std::string& exec_id);
   // Null while it is taken down.
@@ -80,6 +101,24 @@ class Sandbox {
   void OnStub(const std::string& exec_id, pid_t pid);
   void Save();
 
+  // sandbox_control.cc: what is done to a container that runs.
+  base::Status CheckRunning() const;
+  void SetFrozen(bool frozen, Done done);
+  void WatchOom();
+  void AnswerOomWaiters();
+  void EndControl();
+  // sandbox_cgroup.cc: the host's cgroup.
+  base::Status EnterCgroup();
+  // `remove` kills what is still in it.
+  void LeaveCgroup(bool remove);
+  // Other limits; what only the host can limit is an error where it has no cgroup for that.
+  base::Status UpdateCgroup(const oci::Resources& update);
+  oci::Config ConfigForGuest() const;
+  // sandbox_network.cc
+  base::Status PrepareNetwork();
+  // Gives the machine what is in the network namespace by now.
+  void AttachNetwork(Done done);
+
   // sandbox_end.cc: down.
   void OnSomethingEnded();
   void Settle();
@@ -92,6 +131,7 @@ class Sandbox {
   void WriteTimeline();
 
   bool starting() const { return phase_ == Phase::kBooting; }
+  bool paused() const { return record_.status == "paused"; }
 
   base::EventLoop& loop_;
   Options options_;
@@ -99,10 +139,13 @@ class Sandbox {
   Record record_;
   Phase phase_ = Phase::kBooting;
   Timeline timeline_;
+  std::optional<HostCgroup> cgroup_;
   UidLease uid_;
   Outcome outcome_;
   Share share_;
   std::unique_ptr<AgentLink> link_;
+  std::unique_ptr<network::Attachment> network_;  // null: only loopback, or passt's
+  std::vector<network::Published> published_;
   Machine machine_;
   ContainerLog log_;
   std::unique_ptr<Container> container_;
@@ -114,6 +157,11 @@ class Sandbox {
   int64_t guest_boot_us_ = 0;
   Done start_done_;
   std::vector<Done> delete_done_;
+  bool freezing_ = false;  // a change is on its way
+  std::vector<Done> on_resumed_;
+  oci::Resources resources_;  // as they are now
+  uint64_t oom_kills_ = 0;
+  std::vector<OomWaiter> oom_waiters_;
   bool remove_ = false;
   bool settling_ = false;
   bool teardown_scheduled_ = false;

@@ -36,6 +36,7 @@ void Sandbox::Settle() {
   if (phase_ == Phase::kTeardown) return;
   settling_ = true;
   machine_.AddEvidence(evidence_);
+  if (cgroup_) evidence_.host_oom_kills = cgroup_->OomKills();
   std::string cause = Explain(evidence_);
   if (starting()) return FailStart(base::Error(Code::kUnavailable, cause));
   // Sockets of a dead machine end; those of one that lost its agent only would stay.
@@ -76,6 +77,7 @@ void Sandbox::OnExit(const ProcessExit& exit) {
   record_.error = exit.error;
   record_.exited_unix_nanos = NowUnixNanos();
   Save();
+  EndControl();
   container_->OnAllDrained([this] { ScheduleTeardown(); });
   loop_.AddTimer(kExecPatience, [this] {
     if (phase_ == Phase::kExited) container_->EndAll({kKilledStatus, false, ""}, true);
@@ -138,12 +140,15 @@ void Sandbox::Teardown() {
   phase_ = Phase::kTeardown;
   if (ready_timer_ != 0) loop_.CancelTimer(ready_timer_);
   if (container_) container_->Abort();
+  EndControl();
   if (attach_) attach_->StopListening();
   for (const std::string& path : {paths_.AttachSocket(), paths_.MonitorSocket()})
     unlink(path.c_str());
   std::string console = machine_.console();
   machine_.Kill();
+  network_.reset();
   share_.Unmount();
+  LeaveCgroup(remove_ || options_.request.auto_remove);
   if (auto status = base::RemoveTree(paths_.Vsock()); !status)
     base::log::Warning("{}", status.error().message());
   record_.status = "stopped";

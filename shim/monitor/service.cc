@@ -46,6 +46,11 @@ void State(Sandbox& sandbox, const v1::ContainerRequest& request,
   response.set_created_unix_nanos(record.created_unix_nanos);
   response.set_started_unix_nanos(record.started_unix_nanos);
   response.set_exited_unix_nanos(record.exited_unix_nanos);
+  if (Container* container = sandbox.container(); record.status != "stopped" && container) {
+    response.add_host_pids(record.pid);
+    for (pid_t stub : container->ExecStubs()) response.add_host_pids(stub);
+  }
+  response.set_oom_kills(sandbox.oom_kills());
   call.Reply(response);
 }
 
@@ -86,12 +91,49 @@ void Exec(Sandbox& sandbox, const v1::ExecRequest& request,
   options.attach_output = request.attach_output();
   options.rows = request.rows();
   options.columns = request.columns();
-  sandbox.Exec(options, [call](base::Result<int32_t> guest_pid) {
-    if (!guest_pid) return call.Fail(guest_pid.error());
-    v1::ExecResponse response;
-    response.set_guest_pid(*guest_pid);
+  auto run = [&sandbox, options, call](base::Status ready) {
+    if (!ready) return call.Fail(ready.error());
+    if (call.cancelled()) return;  // its command went away while the container was paused
+    sandbox.Exec(options, [call](base::Result<int32_t> guest_pid) {
+      if (!guest_pid) return call.Fail(guest_pid.error());
+      v1::ExecResponse response;
+      response.set_guest_pid(*guest_pid);
+      call.Reply(response);
+    });
+  };
+  if (request.ignore_paused()) return sandbox.WhenResumed(std::move(run));
+  run({});
+}
+
+void Update(Sandbox& sandbox, const v1::UpdateRequest& request, const TypedCall<v1::Empty>& call) {
+  if (auto status = CheckContainer(sandbox, request.container_id()); !status)
+    return call.Fail(status.error());
+  auto resources = oci::ParseResources(request.oci_resources());
+  if (!resources) return call.Fail(resources.error());
+  sandbox.Update(std::move(*resources), Answer(call));
+}
+
+void Stats(Sandbox& sandbox, const v1::ContainerRequest& request,
+           const TypedCall<agent::v1::StatsResponse>& call) {
+  if (auto status = CheckContainer(sandbox, request.container_id()); !status)
+    return call.Fail(status.error());
+  sandbox.Stats([call](base::Result<agent::v1::StatsResponse> stats) { call.Finish(stats); });
+}
+
+void WaitOom(Sandbox& sandbox, const v1::WaitOomRequest& request,
+             const TypedCall<v1::WaitOomResponse>& call) {
+  if (auto status = CheckContainer(sandbox, request.container_id()); !status)
+    return call.Fail(status.error());
+  Sandbox::OomWaiter waiter;
+  waiter.seen = request.seen();
+  waiter.done = [call](uint64_t count, bool ended) {
+    v1::WaitOomResponse response;
+    response.set_count(count);
+    response.set_ended(ended);
     call.Reply(response);
-  });
+  };
+  waiter.wanted = [call] { return !call.cancelled(); };
+  sandbox.WaitOom(std::move(waiter));
 }
 
 void ResizeTty(Sandbox& sandbox, const v1::ResizeTtyRequest& request,
@@ -136,18 +178,36 @@ v1::TimelineResponse DescribeTimeline(const Sandbox& sandbox) {
   return response;
 }
 
+// A call about the whole container that answers nothing but that it was done.
+void Register(rpc::Server& server, const char* method, Sandbox& sandbox,
+              void (Sandbox::*what)(Sandbox::Done)) {
+  server.Handle<v1::ContainerRequest, v1::Empty>(
+      kService, method,
+      [&sandbox, what](const v1::ContainerRequest& request, TypedCall<v1::Empty> call) {
+        if (auto status = CheckContainer(sandbox, request.container_id()); !status)
+          return call.Fail(status.error());
+        (sandbox.*what)(Answer(call));
+      });
+}
+
 }  // namespace
 
 void RegisterMonitorService(rpc::Server& server, Sandbox& sandbox) {
   server.Handle<v1::ContainerRequest, v1::StateResponse>(
       kService, "State",
       [&](const v1::ContainerRequest& request, auto call) { State(sandbox, request, call); });
-  server.Handle<v1::ContainerRequest, v1::Empty>(
-      kService, "Start", [&](const v1::ContainerRequest& request, TypedCall<v1::Empty> call) {
-        if (auto status = CheckContainer(sandbox, request.container_id()); !status)
-          return call.Fail(status.error());
-        sandbox.Start(Answer(call));
-      });
+  Register(server, "Start", sandbox, &Sandbox::Start);
+  Register(server, "Pause", sandbox, &Sandbox::Pause);
+  Register(server, "Resume", sandbox, &Sandbox::Resume);
+  server.Handle<v1::UpdateRequest, v1::Empty>(
+      kService, "Update",
+      [&](const v1::UpdateRequest& request, auto call) { Update(sandbox, request, call); });
+  server.Handle<v1::ContainerRequest, agent::v1::StatsResponse>(
+      kService, "Stats",
+      [&](const v1::ContainerRequest& request, auto call) { Stats(sandbox, request, call); });
+  server.Handle<v1::WaitOomRequest, v1::WaitOomResponse>(
+      kService, "WaitOom",
+      [&](const v1::WaitOomRequest& request, auto call) { WaitOom(sandbox, request, call); });
   server.Handle<v1::KillRequest, v1::Empty>(
       kService, "Kill",
       [&](const v1::KillRequest& request, auto call) { Kill(sandbox, request, call); });

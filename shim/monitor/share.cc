@@ -11,7 +11,8 @@
 
 #include "base/file.h"
 #include "image/rootfs.h"
-#include "oci/mount_options.h"
+#include "shim/monitor/id_mapped_mount.h"
+#include "shim/network/user_network.h"
 
 namespace holt::shim {
 namespace {
@@ -41,7 +42,9 @@ bool HasOption(const oci::Mount& mount, std::string_view option) {
   return std::find(mount.options.begin(), mount.options.end(), option) != mount.options.end();
 }
 
+// What is remounted has been bound by an earlier one.
 bool IsBind(const oci::Mount& mount) {
+  if (HasOption(mount, "remount")) return false;
   return mount.type == "bind" || HasOption(mount, "bind") || HasOption(mount, "rbind");
 }
 
@@ -107,9 +110,10 @@ base::Status Share::AddContainer(const Request& request, oci::Config& config) {
   TRY(MountRoot(request, config, base_path + "/rootfs"));
   for (size_t i = 0; i < config.mounts.size(); ++i)
     if (IsBind(config.mounts[i]))
-      TRY_CONTEXT(AddVolume(id, i, config.mounts[i]),
-                  fmt::format("volume {}", config.mounts[i].destination));
-  if (request.write_hosts) TRY(AddHostsFiles(id, config));
+      TRY_CONTEXT(AddVolume(id, config, config.mounts[i]),
+                  request.bundle.empty() ? "volume " + config.mounts[i].destination
+                                         : fmt::format("mounts[{}]", i));
+  if (request.write_hosts) TRY(AddHostsFiles(request, config));
   TRY(DoMount(nullptr, paths_.Share(), nullptr, MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV,
               nullptr));
   config.root->path = id + "/rootfs";
@@ -144,13 +148,15 @@ base::Status Share::MountRoot(const Request& request, const oci::Config& config,
   if (request.write_hosts)
     for (const char* path : {"/etc/hosts", "/etc/hostname"})
       TRY(MakeInRoot(root.get(), path, true));
+  if (!request.passt.empty()) TRY(MakeInRoot(root.get(), "/etc/resolv.conf", true));
   for (const char* path : {"/proc", "/dev", "/sys"}) TRY(MakeInRoot(root.get(), path, false));
   if (config.process && !config.process->cwd.empty())
     TRY(MakeInRoot(root.get(), config.process->cwd, false));
   return MakeReadOnly(target);
 }
 
-base::Status Share::AddVolume(const std::string& container, size_t, oci::Mount& mount) {
+base::Status Share::AddVolume(const std::string& container, const oci::Config& config,
+                              oci::Mount& mount) {
   std::string name = fmt::format("{}/mounts/{}", container, next_volume_++);
   std::string target = paths_.Share() + "/" + name;
   std::string source = mount.source;
@@ -162,24 +168,34 @@ base::Status Share::AddVolume(const std::string& container, size_t, oci::Mount& 
   } else {
     TRY(base::WriteFile(target, "", 0644));
   }
-  unsigned long recursive = HasOption(mount, "bind") && !HasOption(mount, "rbind") ? 0 : MS_REC;
-  TRY(DoMount(source.c_str(), target, nullptr, MS_BIND | recursive, nullptr));
+  bool recursive = !HasOption(mount, "bind") || HasOption(mount, "rbind");
+  TRY_ASSIGN(auto mappings, FindIdMappings(mount, config));
+  if (mappings) {
+    TRY(BindIdMapped(source, target, recursive, *mappings));
+  } else {
+    TRY(DoMount(source.c_str(), target, nullptr, MS_BIND | (recursive ? MS_REC : 0ul), nullptr));
+  }
   if (HasOption(mount, "ro") || HasOption(mount, "rro")) TRY(MakeReadOnly(target));
   mount.source = name;
   return {};
 }
 
-base::Status Share::AddHostsFiles(const std::string& container, oci::Config& config) {
+base::Status Share::AddHostsFiles(const Request& request, oci::Config& config) {
+  const std::string& container = request.id;
   std::string name = config.hostname.empty() ? container : config.hostname;
+  // Without a network the image's is as good as any.
+  const std::string resolver =
+      request.passt.empty() ? "" : fmt::format("nameserver {}\n", network::kUserResolver);
   std::string hosts = "127.0.0.1\tlocalhost " + name +
                       "\n::1\tlocalhost ip6-localhost "
                       "ip6-loopback\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
   for (const auto& [path, text] :
        {std::pair<std::string, std::string>("/etc/hosts", hosts),
-        std::pair<std::string, std::string>("/etc/hostname", name + "\n")}) {
+        std::pair<std::string, std::string>("/etc/hostname", name + "\n"),
+        std::pair<std::string, std::string>("/etc/resolv.conf", resolver)}) {
     bool given = std::any_of(config.mounts.begin(), config.mounts.end(),
                              [&path = path](const oci::Mount& m) { return m.destination == path; });
-    if (given) continue;
+    if (given || text.empty()) continue;
     // On the scaffold, which the guest cannot write.
     std::string file = fmt::format("{}/mounts/{}", container, next_volume_++);
     TRY(base::WriteFile(paths_.Share() + "/" + file, text));

@@ -32,8 +32,9 @@ class Share {
  private:
   base::Status MountRoot(const Request& request, const oci::Config& config,
                          const std::string& target);
-  base::Status AddVolume(const std::string& container, size_t index, oci::Mount& mount);
-  base::Status AddHostsFiles(const std::string& container, oci::Config& config);
+  base::Status AddVolume(const std::string& container, const oci::Config& config,
+                         oci::Mount& mount);
+  base::Status AddHostsFiles(const Request& request, oci::Config& config);
   SandboxPaths paths_;
   size_t next_volume_ = 0;
 };

@@ -79,7 +79,7 @@ base::Error StartedMonitor::Explain(base::Error failure, const SandboxPaths& pat
   return info.si_code == CLD_EXITED ? std::move(failure) : Died(pid, paths);
 }
 
-base::Result<StartedMonitor> StartMonitor(NewSandbox sandbox, const Request& request) {
+base::Result<StartedMonitor> StartMonitor(NewSandbox sandbox, const Request& request, int network) {
   const std::string root = sandbox.root();
   const std::string id = sandbox.id();
   SandboxPaths paths = PathsOf(root, id);
@@ -122,6 +122,10 @@ base::Result<StartedMonitor> StartMonitor(NewSandbox sandbox, const Request& req
     if (!monitor.timeline) return fail(HOLT_ERRNO("memfd"), std::move(lock));
     options.argv.insert(options.argv.end(), {"--timeline-fd", "6"});
     options.fds.emplace_back(monitor.timeline.get(), 6);
+  }
+  if (network >= 0) {
+    options.argv.insert(options.argv.end(), {"--network-fd", "7"});
+    options.fds.emplace_back(network, 7);
   }
   auto pid = base::Spawn(options);
   if (!pid) return fail(pid.error(), std::move(lock));

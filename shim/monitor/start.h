@@ -40,6 +40,9 @@ struct StartedMonitor {
 // On an error nothing of the sandbox is left, whatever happened (the monitor cleaned up, or died
 // and Cleanup() did). The message is the cause for people; the code is the agent's where it was the
 // agent's (kInvalidArgument: the configuration; kUnsupported: a property that is not implemented).
-base::Result<StartedMonitor> StartMonitor(NewSandbox sandbox, const Request& request);
+//
+// `network` is the container's network namespace (borrowed), or -1: nothing but loopback.
+base::Result<StartedMonitor> StartMonitor(NewSandbox sandbox, const Request& request,
+                                          int network = -1);
 
 }  // namespace holt::shim

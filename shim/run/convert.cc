@@ -2,6 +2,7 @@
 
 #include <algorithm>
 
+#include "oci/known_values.h"
 #include "shim/run/capabilities.h"
 #include "shim/run/defaults.h"
 #include "shim/run/environment.h"
@@ -14,7 +15,6 @@ namespace {
 using base::Code;
 using base::MakeError;
 
-constexpr char kOciVersion[] = "1.3.0";
 constexpr uint64_t kCpuPeriod = 100'000;
 
 std::vector<std::string> Arguments(const oci::ImageRunConfig& image,
@@ -138,7 +138,7 @@ base::Status CheckUnique(const std::vector<oci::Mount>& mounts) {
 base::Result<oci::Config> ConvertToConfig(const oci::ImageConfig& image,
                                           const ContainerOptions& options) {
   oci::Config config;
-  config.oci_version = kOciVersion;
+  config.oci_version = oci::kSpecVersion;
   config.hostname = options.hostname.empty() ? options.id : options.hostname;
   config.root = oci::Root{.path = "rootfs", .readonly = options.read_only};
   oci::Process& process = config.process.emplace();

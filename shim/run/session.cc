@@ -93,6 +93,7 @@ base::Status Session::Attach() {
   };
   // First: a process that ended is forgotten when its output was taken, unless somebody waits.
   BeginWait();
+  if (options_.stand_in) TRY(StandIn());
   TRY_ASSIGN(out_socket_, attach("stdout"));
   if (!options_.terminal) {
     TRY_ASSIGN(err_socket_, attach("stderr"));
@@ -100,6 +101,15 @@ base::Status Session::Attach() {
   if (options_.input) {
     TRY_ASSIGN(in_socket_, attach("stdin"));
   }
+  return {};
+}
+
+base::Status Session::StandIn() {
+  TRY_ASSIGN(control_, AttachStream(options_.paths.AttachSocket(), "control", options_.container_id,
+                                    options_.exec_id));
+  TRY(base::WriteFd(control_.get(), "stub\n"));
+  // "ok", or how it ended already; the call that waits tells that, too.
+  TRY(ReadLine(control_.get(), kMaxAttachLine));
   return {};
 }
 

@@ -29,6 +29,9 @@ class Session {
     bool terminal = false;     // it has one
     bool input = false;        // stdin goes to it
     bool detach_keys = false;  // Ctrl-P Ctrl-Q leaves it alone
+    // This process' number stands for the process: whoever kills it means that one
+    // (docs/adr/0064).
+    bool stand_in = false;
     bool forward_signals = true;
     bool kill_when_unread = true;  // when nobody reads our stdout any more
   };
@@ -80,6 +83,7 @@ class Session {
   base::Status StartOutput(const base::UniqueFd& socket, int fd, std::unique_ptr<Pump>& pump);
   base::Status StartInput();
   void BeginWait();
+  base::Status StandIn();
   void OutputEnded(const base::Status& status);
   bool Done() const;
 
@@ -87,6 +91,7 @@ class Session {
   std::unique_ptr<base::EventLoop> loop_;
   std::unique_ptr<rpc::Client> client_;
   base::UniqueFd in_socket_, out_socket_, err_socket_;
+  base::UniqueFd control_;  // of a stand-in; its end is the end of both
   std::unique_ptr<Pump> in_pump_, out_pump_, err_pump_;
   RawMode raw_;
   DetachKeys keys_;

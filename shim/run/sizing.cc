@@ -18,6 +18,12 @@ uint64_t Mebibytes(uint64_t bytes) { return (bytes + kMiB - 1) / kMiB; }
 
 uint64_t GuestOverhead(uint64_t container_bytes) { return kFixedOverhead + container_bytes / 32; }
 
+uint64_t ContainerBytes(uint64_t machine_bytes) {
+  if (machine_bytes <= kFixedOverhead) return 0;
+  uint64_t shared = machine_bytes - kFixedOverhead;  // 33 parts, one of them the kernel's
+  return shared - shared / 33;
+}
+
 base::Result<MachineSize> SizeMachine(std::optional<uint64_t> memory_limit, uint32_t cpus_milli,
                                       uint64_t host_bytes) {
   MachineSize size;

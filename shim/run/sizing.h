@@ -24,6 +24,9 @@ inline constexpr uint32_t kMaxVcpus = 32;
 // reserves).
 uint64_t GuestOverhead(uint64_t container_bytes);
 
+// The other way round: how much of a machine of `machine_bytes` a container can have.
+uint64_t ContainerBytes(uint64_t machine_bytes);
+
 // `memory_limit` is the container's (--memory, or linux.resources.memory.limit): the machine is
 // larger by GuestOverhead. `cpus_milli` is --cpus: as many vCPUs as it takes, at least one.
 // `host_bytes` is the host's memory; a machine that is larger is refused, because it would end by

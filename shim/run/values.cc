@@ -170,6 +170,33 @@ std::pair<std::string, std::string> SplitKeyValue(std::string_view text) {
   return {std::string(text.substr(0, equals)), std::string(text.substr(equals + 1))};
 }
 
+base::Result<int64_t> ParseDuration(std::string_view text) {
+  auto invalid = [&] {
+    return MakeError(Code::kInvalidArgument, "{}: not a length of time, like 5s or 1m30s",
+                     Quoted(text));
+  };
+  struct Unit {
+    std::string_view name;
+    double seconds;
+  };
+  // The longer names first: "ms" begins with "m".
+  constexpr Unit kUnits[] = {{"ms", 1e-3}, {"h", 3600}, {"m", 60}, {"s", 1}};
+  double total = 0;
+  std::string_view rest = text;
+  if (rest.empty()) return invalid();
+  while (!rest.empty()) {
+    double number = 0;
+    if (!TakeDecimal(rest, number)) return invalid();
+    const Unit* unit = std::find_if(std::begin(kUnits), std::end(kUnits),
+                                    [&](const Unit& one) { return rest.starts_with(one.name); });
+    if (unit == std::end(kUnits)) return invalid();
+    total += number * unit->seconds;
+    rest.remove_prefix(unit->name.size());
+  }
+  if (total > 1e9) return invalid();
+  return static_cast<int64_t>(total * 1e9);
+}
+
 base::Result<int64_t> ParseTime(std::string_view text, int64_t now_unix_nanos) {
   constexpr int64_t kSecond = 1'000'000'000;
   auto invalid = [&] {
@@ -187,29 +214,9 @@ base::Result<int64_t> ParseTime(std::string_view text, int64_t now_unix_nanos) {
   }
   if (auto seconds = ParseInteger(text, 0, std::numeric_limits<int64_t>::max() / kSecond); seconds)
     return *seconds * kSecond;
-  double total = 0;
-  std::string_view rest = text;
-  if (rest.empty()) return invalid();
-  while (!rest.empty()) {
-    double number = 0;
-    if (!TakeDecimal(rest, number) || rest.empty()) return invalid();
-    switch (rest[0]) {
-      case 'h':
-        total += number * 3600;
-        break;
-      case 'm':
-        total += number * 60;
-        break;
-      case 's':
-        total += number;
-        break;
-      default:
-        return invalid();
-    }
-    rest.remove_prefix(1);
-  }
-  if (total > 1e9) return invalid();
-  return now_unix_nanos - static_cast<int64_t>(total * 1e9);
+  auto before = ParseDuration(text);
+  if (!before) return invalid();
+  return now_unix_nanos - *before;
 }
 
 }  // namespace holt::shim

@@ -35,6 +35,9 @@ base::Result<oci::Rlimit> ParseUlimit(std::string_view text);
 // "name=value"; without "=" the value is empty.
 std::pair<std::string, std::string> SplitKeyValue(std::string_view text);
 
+// A length of time, in nanoseconds: "5s", "1.5h", "1m30s", "500ms".
+base::Result<int64_t> ParseDuration(std::string_view text);
+
 // A point in time in Unix nanoseconds: "2024-05-06T07:08:09Z", "1715000000", or how long before
 // `now` ("10m", "1h30m", "2s").
 base::Result<int64_t> ParseTime(std::string_view text, int64_t now_unix_nanos);

@@ -154,5 +154,14 @@ TEST(Sizing, RefusesTooLittleAndTooMuch) {
   EXPECT_FALSE(SizeMachine({}, 33'000, kHost).ok());
 }
 
+TEST(ValuesTest, Durations) {
+  EXPECT_EQ(ParseDuration("5s").value_or(-1), 5'000'000'000);
+  EXPECT_EQ(ParseDuration("1m30s").value_or(-1), 90'000'000'000);
+  EXPECT_EQ(ParseDuration("500ms").value_or(-1), 500'000'000);
+  EXPECT_EQ(ParseDuration("0s").value_or(-1), 0);
+  for (const char* wrong : {"", "5", "s", "5x", "-1s", "1e30h"})
+    EXPECT_FALSE(ParseDuration(wrong).ok()) << wrong;
+}
+
 }  // namespace
 }  // namespace holt::shim

@@ -22,6 +22,8 @@ void Describe(A& a, Request& x) {
   a("accel", x.accel);
   a("memory_bytes", x.memory_bytes);
   a("vcpus", x.vcpus);
+  a("cgroup", x.cgroup);
+  a("overhead_bytes", x.overhead_bytes);
   a("kernel", x.kernel);
   a("initramfs", x.initramfs);
   a("libexec", x.libexec);
@@ -29,6 +31,8 @@ void Describe(A& a, Request& x) {
   a("stdin_open", x.stdin_open);
   a("auto_remove", x.auto_remove);
   a("foreground", x.foreground);
+  a("passt", x.passt);
+  a("publish", x.publish);
   a("write_hosts", x.write_hosts);
   a("timeline", x.timeline);
   a("debug", x.debug);
@@ -71,9 +75,11 @@ void Describe(A& a, Record& x) {
   a("memory_bytes", x.memory_bytes);
   a("vcpus", x.vcpus);
   a("oci_version", x.oci_version);
+  a("resources", x.resources);
   a("annotations", x.annotations);
   a("processes", x.processes);
   a("uid", x.uid);
+  a("cgroup", x.cgroup);
 }
 
 namespace {

@@ -28,6 +28,9 @@ struct Request {
   std::string accel;          // kvm, software
   uint64_t memory_bytes = 0;  // of the machine
   uint32_t vcpus = 1;
+  // The host's cgroup, "/holt/<id>", below where cgroups are mounted; empty: none.
+  std::string cgroup;
+  uint64_t overhead_bytes = 0;  // what a memory limit on the host has beside the machine's memory
   std::string kernel;
   std::string initramfs;
   std::string libexec;
@@ -36,6 +39,9 @@ struct Request {
   bool auto_remove = false;
   // The caller stays: if it goes away before the start, so does the sandbox.
   bool foreground = false;
+  // With a path of passt: the network of shim/network/user_network.h, with these ports.
+  std::string passt;
+  std::vector<std::string> publish;
   bool write_hosts = false;  // make /etc/hosts and /etc/hostname
   bool timeline = false;
   bool debug = false;
@@ -71,10 +77,12 @@ struct Record {
   uint64_t memory_bytes = 0;
   uint32_t vcpus = 0;
   std::string oci_version;
+  std::string resources;  // linux.resources as they are now, JSON: `update` changes them
   std::map<std::string, std::string> annotations;
   // For who cleans up after a dead monitor: its processes, itself included, and their user id.
   std::vector<ProcessIdentity> processes;
   uint32_t uid = 0;
+  std::string cgroup;  // the host's, as in the request; empty: none
 };
 
 base::Result<Request> ParseRequest(std::string_view json);

@@ -80,7 +80,7 @@ base::Result<SandboxPaths> NewSandbox::Publish() {
     if (errno != EINTR) return HOLT_ERRNO("lock {}/.names", root_);
   for (const Sandbox& other : Registry(root_).List()) {
     if (other.record.id == id_ || other.record.name == id_)
-      return MakeError(Code::kAlreadyExists, "container with id \"{}\" already exists", id_);
+      return MakeError(Code::kAlreadyExists, "container already exists: \"{}\"", id_);
     if (!name_.empty() && (other.record.name == name_ || other.record.id == name_))
       return MakeError(Code::kAlreadyExists, "the name \"{}\" is in use by container {}", name_,
                        other.record.id);
@@ -90,7 +90,7 @@ base::Result<SandboxPaths> NewSandbox::Publish() {
               RENAME_NOREPLACE) != 0) {
     int err = errno;
     if (err == EEXIST)
-      return MakeError(Code::kAlreadyExists, "container with id \"{}\" already exists", id_);
+      return MakeError(Code::kAlreadyExists, "container already exists: \"{}\"", id_);
     return base::ErrnoError(err, "create " + paths.directory);
   }
   published_ = true;

@@ -96,6 +96,8 @@ class Stub {
       snprintf(error, error_size, "the monitor went away");
       return false;
     }
+    // A process may have ended before its stub came: then this is the answer.
+    TakeExit(answer);
     if (arguments_.console_socket != nullptr) {
       terminal_ = MakeTerminal(arguments_.console_socket, error, error_size);
       if (!terminal_) return false;
@@ -184,6 +186,10 @@ class Stub {
       status_ = kLost;
       return;
     }
+    TakeExit(line);
+  }
+
+  void TakeExit(const char* line) {
     if (strncmp(line, "exit ", 5) != 0) return;
     ended_ = true;
     status_ = atoi(line + 5) & 0xff;

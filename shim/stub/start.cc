@@ -8,11 +8,26 @@
 #include "base/file.h"
 #include "base/spawn.h"
 #include "base/unique_fd.h"
+#include "shim/cgroup/place.h"
+#include "shim/state/record.h"
 
 namespace holt::shim {
 
 using base::Code;
 using base::UniqueFd;
+
+namespace {
+
+// Where engines look for the container's limits and usage. Not open where the sandbox has no
+// cgroup.
+base::Result<UniqueFd> OpenCgroup(const SandboxPaths& paths) {
+  TRY_ASSIGN(std::string text, base::ReadFile(paths.State()));
+  TRY_ASSIGN(Record record, ParseRecord(text));
+  if (record.cgroup.empty()) return UniqueFd();
+  return base::Open(kHierarchy + record.cgroup + "/cgroup.procs", O_WRONLY);
+}
+
+}  // namespace
 
 base::Result<pid_t> StartStub(const StubOptions& options) {
   TRY_ASSIGN(std::string program, options.installation.Program("holt-stub"));
@@ -32,8 +47,11 @@ base::Result<pid_t> StartStub(const StubOptions& options) {
   // What the engine gave; one that is closed becomes /dev/null.
   for (int fd = 0; fd < 3; ++fd)
     if (fcntl(fd, F_GETFD) >= 0) spawn.fds.emplace_back(fd, fd);
+  if (options.network >= 0) spawn.join_namespaces = {options.network};
   spawn.new_session = true;
   spawn.working_directory = "/";
+  TRY_ASSIGN(UniqueFd cgroup, OpenCgroup(options.paths));
+  if (cgroup) spawn.cgroup_procs_fd = cgroup.get();
   TRY_ASSIGN(pid_t pid, base::Spawn(spawn));
   write_end.Reset();
   auto answer = base::ReadFd(read_end.get(), 4096);

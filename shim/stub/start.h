@@ -18,6 +18,8 @@ struct StubOptions {
   bool terminal = false;
   // With a terminal: the engine's socket, to which the stub sends the master of a new pty.
   std::string console_socket;
+  // The namespace that it lives in (borrowed): engines look for the container's in /proc/<pid>/ns.
+  int network = -1;
 };
 
 // Starts a holt-stub that inherits the caller's stdio (and nothing else), in a session of its own,

@@ -2,15 +2,19 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <linux/magic.h>
 #include <poll.h>
 #include <pty.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
+#include <sys/vfs.h>
 #include <sys/wait.h>
+#include <sys/xattr.h>
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "base/file.h"
 #include "base/spawn.h"
@@ -37,6 +41,24 @@ std::vector<std::string> FullEnvironment(const RunOptions& options) {
     if (!replaced) out.emplace_back(text);
   }
   out.insert(out.end(), options.environment.begin(), options.environment.end());
+  return out;
+}
+
+// The host's cgroups (v2) of sandboxes below `root`.
+std::vector<std::string> MarkedCgroups(const std::string& root) {
+  std::vector<std::string> out;
+  struct statfs fs {};
+  if (statfs("/sys/fs/cgroup", &fs) != 0 || fs.f_type != CGROUP2_SUPER_MAGIC) return out;
+  std::error_code error;
+  std::filesystem::recursive_directory_iterator it("/sys/fs/cgroup", error), end;
+  for (; !error && it != end; it.increment(error)) {
+    std::error_code ignored;
+    if (!it->is_directory(ignored)) continue;
+    char owner[4096];
+    ssize_t n = getxattr(it->path().c_str(), "trusted.holt.sandbox", owner, sizeof owner);
+    if (n > 0 && std::string_view(owner, static_cast<size_t>(n)).starts_with(root + "/"))
+      out.push_back(it->path().string());
+  }
   return out;
 }
 
@@ -296,6 +318,7 @@ std::vector<std::string> HoltTest::Leftovers() const {
     if (name != "." && name != ".." && name != ".names" && name != ".kvm")
       out.push_back("file " + root_ + "/" + name);
   }
+  for (const std::string& cgroup : MarkedCgroups(root_)) out.push_back("cgroup " + cgroup);
   std::unique_ptr<DIR, int (*)(DIR*)> containers(opendir((*store_ + "/containers").c_str()),
                                                  closedir);
   while (const dirent* entry = containers ? readdir(containers.get()) : nullptr)

@@ -61,11 +61,8 @@ TEST_F(MonitorFailureTest, BadInputIsNamed) {
                     {.destination = "/x", .type = "bind", .source = "/nonexistent/volume"});
               }),
               HasSubstr("/nonexistent/volume"));
-  EXPECT_THAT(Refused([](auto& config, auto&) {
-                config.hooks = oci::Hooks();
-                config.hooks->prestart.push_back({.path = "/bin/true"});
-              }),
-              HasSubstr("hooks"));
+  EXPECT_THAT(Refused([](auto& config, auto&) { config.linux_->intel_rdt.emplace(); }),
+              HasSubstr("linux.intelRdt"));
 }
 
 TEST_F(MonitorFailureTest, AKernelThatIsNoneIsNamed) {

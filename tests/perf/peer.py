@@ -36,7 +36,7 @@ class Peer:
     """One virtual machine of the peer's. Use as a context manager; `wait()` returns when it powered off."""
 
     def __init__(self, build, initramfs, rootfs, accel, command="exec true", memory="1024M", cpus=1, idle=False,
-                 daemon="virtiofsd", daemon_options=()):
+                 daemon="virtiofsd", daemon_options=(), devices=(), prefix=()):
         self.directory = tempfile.mkdtemp(prefix="holt-peer-")
         sock = os.path.join(self.directory, "fs.sock")
         if daemon == "holt-fsd":
@@ -58,13 +58,14 @@ class Peer:
         machine = "microvm,acpi=off,rtc=on,pit=on,pic=on,isa-serial=off,memory-backend=mem"
         self.log = open(os.path.join(self.directory, "console"), "w+b")
         self.qemu = subprocess.Popen(
-            ["qemu-system-x86_64", "-M", machine, "-accel", accel if accel == "kvm" else "tcg,thread=multi",
+            [*prefix, "qemu-system-x86_64", "-M", machine, "-accel", accel if accel == "kvm" else "tcg,thread=multi",
              "-cpu", "host" if accel == "kvm" else "max,-la57", "-smp", str(cpus), "-m", memory,
              "-object", f"memory-backend-memfd,id=mem,size={memory},share=on", "-nodefaults", "-no-user-config",
              "-nographic", "-no-reboot", "-global", "virtio-mmio.force-legacy=false",
              "-kernel", os.path.join(build, "share/holt/vmlinux"), "-initrd", initramfs, "-append", append,
              "-chardev", "stdio,id=con", "-device", "virtio-serial-device", "-device", "virtconsole,chardev=con",
-             "-chardev", f"socket,id=fs,path={sock}", "-device", "vhost-user-fs-device,chardev=fs,tag=holt,queue-size=1024"],
+             "-chardev", f"socket,id=fs,path={sock}", "-device", "vhost-user-fs-device,chardev=fs,tag=holt,queue-size=1024",
+             *devices],
             stdin=subprocess.DEVNULL, stdout=self.log, stderr=subprocess.STDOUT)
 
     def console(self):

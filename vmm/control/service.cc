@@ -34,6 +34,17 @@ v1::Exit::Reason ToProto(MachineExit::Reason reason) {
   return v1::Exit::ERROR;
 }
 
+v1::NetStats ToProto(const NetCounters& counters) {
+  v1::NetStats out;
+  out.set_received_packets(counters.received_packets);
+  out.set_received_bytes(counters.received_bytes);
+  out.set_received_dropped(counters.received_dropped);
+  out.set_sent_packets(counters.sent_packets);
+  out.set_sent_bytes(counters.sent_bytes);
+  out.set_sent_dropped(counters.sent_dropped);
+  return out;
+}
+
 // An answer without content.
 void FinishEmpty(const rpc::TypedCall<v1::Empty>& call, const Status& status) {
   if (!status) return call.Fail(status.error());
@@ -64,6 +75,7 @@ VmmService::VmmService(base::EventLoop& loop) : loop_(loop), server_(loop) {
         response.set_vcpu_nanos(stats->vcpu_nanos);
         response.set_memory_resident_bytes(stats->memory_resident_bytes);
         response.set_uptime_nanos(stats->uptime_nanos);
+        for (const NetCounters& net : stats->nets) *response.add_nets() = ToProto(net);
         call.Reply(response);
       });
   auto handle = [this](const char* method, auto action) {

@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 
+#include <cstring>
 #include <set>
 
 #include "base/file.h"
@@ -42,6 +43,19 @@ class FdTaker {
   std::set<int> taken_;
 };
 
+Result<NetIdentity> ReadIdentity(const v1::Net& net) {
+  NetIdentity identity;
+  // The lowest bit of the first byte makes a group of it.
+  if (net.mac().size() != identity.mac.size() || (net.mac()[0] & 1) != 0)
+    return MakeError(Code::kInvalidArgument, "net.mac is not the address of an interface");
+  std::memcpy(identity.mac.data(), net.mac().data(), identity.mac.size());
+  // The smallest is IPv4's (RFC 791).
+  if (net.mtu() != 0 && (net.mtu() < 68 || net.mtu() > UINT16_MAX))
+    return MakeError(Code::kInvalidArgument, "net.mtu of {} bytes", net.mtu());
+  identity.mtu = static_cast<uint16_t>(net.mtu());
+  return identity;
+}
+
 }  // namespace
 
 Result<MachineSpec> TakeMachineSpec(const v1::VmSpec& spec) {
@@ -79,6 +93,18 @@ Result<MachineSpec> TakeMachineSpec(const v1::VmSpec& spec) {
     share.tag = from.tag();
     TRY_ASSIGN(share.vhost_user, fds.Optional(from.vhost_user_fd(), "share.vhost_user_fd"));
     machine.shares.push_back(std::move(share));
+  }
+  for (const v1::Net& from : spec.nets()) {
+    MachineSpec::NetSpec net;
+    if ((from.tap_fd() != 0) == (from.stream_fd() != 0))
+      return MakeError(Code::kInvalidArgument, "one of net.tap_fd and net.stream_fd is needed");
+    TRY_ASSIGN(UniqueFd tap, fds.Optional(from.tap_fd(), "net.tap_fd"));
+    TRY_ASSIGN(UniqueFd stream, fds.Optional(from.stream_fd(), "net.stream_fd"));
+    net.end = tap ? MakeTapEnd(std::move(tap)) : MakeStreamEnd(std::move(stream));
+    TRY_ASSIGN(net.vhost_user_listener,
+               fds.Optional(from.vhost_user_listen_fd(), "net.vhost_user_listen_fd"));
+    TRY_ASSIGN(net.identity, ReadIdentity(from));
+    machine.nets.push_back(std::move(net));
   }
   if (spec.accel() == v1::ACCEL_KVM) {
     TRY_ASSIGN(machine.kvm, fds.Required(spec.kvm_fd(), "kvm_fd"));

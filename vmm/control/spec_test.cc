@@ -51,6 +51,21 @@ TEST(SpecTest, ErrorsNameTheField) {
   EXPECT_THAT(
       message([](auto& s) { s.mutable_software()->set_console_source_fd(s.software().qmp_fd()); }),
       HasSubstr("named twice"));
+  EXPECT_THAT(message([](auto& s) { s.add_nets()->set_mac("abcdef"); }),
+              HasSubstr("one of net.tap_fd and net.stream_fd"));
+  auto with_net = [](const char* mac, uint32_t mtu) {
+    return [mac, mtu](auto& s) {
+      v1::Net* net = s.add_nets();
+      net->set_tap_fd(open("/dev/null", O_RDWR | O_CLOEXEC));
+      net->set_mac(mac);
+      net->set_mtu(mtu);
+    };
+  };
+  EXPECT_THAT(message(with_net("bbcdef", 65535)), HasSubstr("accepted"));
+  EXPECT_THAT(message(with_net("bbcde", 0)), HasSubstr("net.mac"));
+  EXPECT_THAT(message(with_net("abcdef", 0)), HasSubstr("net.mac")) << "a group's";
+  EXPECT_THAT(message(with_net("bbcdef", 67)), HasSubstr("net.mtu"));
+  EXPECT_THAT(message(with_net("bbcdef", 65536)), HasSubstr("net.mtu"));
   EXPECT_THAT(message([](auto& s) { s.add_shares()->set_tag("a,b=c"); }), HasSubstr("share tag"));
 }
 

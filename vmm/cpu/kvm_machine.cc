@@ -8,6 +8,7 @@
 #include "vmm/boot/boot.h"
 #include "vmm/devices/console.h"
 #include "vmm/devices/fs.h"
+#include "vmm/devices/net.h"
 #include "vmm/devices/rng.h"
 #include "vmm/devices/vsock.h"
 
@@ -92,7 +93,19 @@ Status KvmMachine::AddDevices(MachineSpec& spec) {
     TRY_ASSIGN_CONTEXT(auto device, FsDevice::Create(std::move(options)), name);
     TRY_CONTEXT(AddDevice(std::move(device)), name);
   }
+  for (size_t i = 0; i < spec.nets.size(); ++i)
+    TRY_CONTEXT(AddNet(std::move(spec.nets[i])), fmt::format("net {}", i));
   return {};
+}
+
+Status KvmMachine::AddNet(MachineSpec::NetSpec spec) {
+  NetQueues::Options options;
+  options.loop = &loop_;
+  options.end = std::move(spec.end);
+  TRY_ASSIGN(auto queues, NetQueues::Create(std::move(options)));
+  auto device = std::make_unique<NetDevice>(spec.identity, std::move(queues));
+  nets_.push_back(device.get());
+  return AddDevice(std::move(device));
 }
 
 Status KvmMachine::AddVsock(MachineSpec::VsockSpec spec) {
@@ -251,6 +264,7 @@ Result<MachineStats> KvmMachine::Stats() {
   struct stat file {};
   if (fstat(memory_.file.get(), &file) != 0) return HOLT_ERRNO("guest memory");
   stats.memory_resident_bytes = static_cast<uint64_t>(file.st_blocks) * 512;
+  for (const NetDevice* net : nets_) stats.nets.push_back(net->counters());
   stats.uptime_nanos = static_cast<uint64_t>(
       std::chrono::nanoseconds(base::EventLoop::Clock::now() - started_at_).count());
   return stats;

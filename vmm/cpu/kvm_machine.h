@@ -34,6 +34,7 @@ class KvmMachine : public Machine {
   KvmMachine(base::EventLoop& loop, base::UniqueFd console, ExitCallback on_exit);
   base::Status SetUp(MachineSpec spec);
   base::Status AddDevices(MachineSpec& spec);
+  base::Status AddNet(MachineSpec::NetSpec spec);
   base::Status AddVsock(MachineSpec::VsockSpec spec);
   base::Status AddDevice(std::unique_ptr<VirtioDevice> device);
   base::Status CreateVcpus(uint32_t count, const BootEntry& entry);
@@ -61,6 +62,7 @@ class KvmMachine : public Machine {
   base::UniqueFd ignored_;  // takes writes that mean nothing; nobody reads it
   std::vector<std::unique_ptr<MmioTransport>> transports_;
   std::vector<MmioDevice> places_;  // of transports_
+  std::vector<NetDevice*> nets_;    // in transports_
   // Declared last of what runs guest code: its end is the first to come.
   std::unique_ptr<VcpuThreads> threads_;
 

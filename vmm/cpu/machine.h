@@ -10,6 +10,7 @@
 #include "base/event_loop.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "vmm/devices/net.h"
 
 // A virtual machine, whatever its processor is.
 namespace holt::vmm {
@@ -31,6 +32,7 @@ struct MachineStats {
   uint64_t vcpu_nanos = 0;
   uint64_t memory_resident_bytes = 0;
   uint64_t uptime_nanos = 0;
+  std::vector<NetCounters> nets;  // in the order of MachineSpec::nets
 };
 
 struct MachineSpec {
@@ -43,6 +45,11 @@ struct MachineSpec {
   struct ShareSpec {
     std::string tag;
     base::UniqueFd vhost_user;
+  };
+  struct NetSpec {
+    std::unique_ptr<NetEnd> end;
+    NetIdentity identity;
+    base::UniqueFd vhost_user_listener;  // software only
   };
   struct SoftwareEnds {
     base::UniqueFd vsock_vhost_user;
@@ -59,6 +66,7 @@ struct MachineSpec {
   base::UniqueFd console;
   std::optional<VsockSpec> vsock;
   std::vector<ShareSpec> shares;
+  std::vector<NetSpec> nets;
   SoftwareEnds software;
 };
 

@@ -1,6 +1,7 @@
 #include "vmm/cpu/software.h"
 
 #include <algorithm>
+#include <cctype>
 
 namespace holt::vmm {
 
@@ -14,6 +15,14 @@ constexpr uint64_t kMiB = 1 << 20;
 bool IsTagCharacter(char c) {
   return (c >= 'a' && c <= 'z') || (c >= 'A' && c <= 'Z') || (c >= '0' && c <= '9') || c == '.' ||
          c == '_' || c == '-';
+}
+
+bool IsMac(const std::string& text) {
+  if (text.size() != 17) return false;
+  for (size_t i = 0; i < text.size(); ++i)
+    if (i % 3 == 2 ? text[i] != ':' : std::isxdigit(static_cast<unsigned char>(text[i])) == 0)
+      return false;
+  return true;
 }
 
 }  // namespace
@@ -72,6 +81,21 @@ base::Result<std::vector<std::string>> SoftwareArgv(const SoftwareSpec& spec) {
       return MakeError(Code::kInvalidArgument, "share {} has no descriptor", share.tag);
     add({"-chardev", fmt::format("socket,id=fs{},fd={}", i, share.fd), "-device",
          fmt::format("vhost-user-fs-device,chardev=fs{},tag={},queue-size=1024", i, share.tag)});
+  }
+  for (size_t i = 0; i < spec.nets.size(); ++i) {
+    const SoftwareSpec::Net& net = spec.nets[i];
+    if (net.directory_fd < 0 || !IsShareTag(net.socket) || !IsMac(net.mac))
+      return MakeError(Code::kInvalidArgument, "net {}: socket \"{}\", address \"{}\"", i,
+                       net.socket, net.mac);
+    // By path, because this netdev takes no connected socket. Control queue off: the agent needs
+    // none, and holt-vmm's own device has none.
+    add({"-chardev",
+         fmt::format("socket,id=net{},path=/proc/self/fd/{}/{}", i, net.directory_fd, net.socket),
+         "-netdev", fmt::format("vhost-user,id=net{},chardev=net{}", i, i), "-device",
+         fmt::format("virtio-net-device,netdev=net{},mac={},ctrl_vq=off,ctrl_rx=off,"
+                     "ctrl_rx_extra=off,ctrl_vlan=off,ctrl_mac_addr=off,ctrl_guest_offloads=off,"
+                     "guest_announce=off,mq=off",
+                     i, net.mac)});
   }
   return argv;
 }

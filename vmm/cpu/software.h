@@ -30,6 +30,13 @@ struct SoftwareSpec {
     int fd = -1;
   };
   std::vector<Share> shares;
+  // A network device, whose back end listens at `socket` in the directory `directory_fd`.
+  struct Net {
+    int directory_fd = -1;
+    std::string socket;
+    std::string mac;  // "02:00:00:00:00:01"
+  };
+  std::vector<Net> nets;
 };
 
 // QEMU's command line for the machine. Pure: opens nothing. Errors: a tag or a number that QEMU's

@@ -58,7 +58,22 @@ Result<std::unique_ptr<Machine>> SoftwareMachine::Create(base::EventLoop& loop, 
   if (spec.vsock)
     TRY_CONTEXT(raw->ServeVsock(std::move(*spec.vsock), std::move(spec.software.vsock_vhost_user)),
                 "vsock");
+  for (size_t i = 0; i < spec.nets.size(); ++i)
+    TRY_CONTEXT(raw->ServeNet(std::move(spec.nets[i])), fmt::format("net {}", i));
   return std::unique_ptr<Machine>(std::move(machine));
+}
+
+Status SoftwareMachine::ServeNet(MachineSpec::NetSpec spec) {
+  if (!spec.vhost_user_listener)
+    return MakeError(Code::kInvalidArgument, "no vhost-user descriptor");
+  NetQueues::Options options;
+  options.loop = &loop_;
+  options.end = std::move(spec.end);
+  TRY_ASSIGN(auto queues, NetQueues::Create(std::move(options)));
+  TRY_ASSIGN(auto server, NetVhostUserServer::Create(loop_, std::move(spec.vhost_user_listener),
+                                                     std::move(queues)));
+  nets_.push_back(std::move(server));
+  return {};
 }
 
 Status SoftwareMachine::ServeVsock(MachineSpec::VsockSpec spec, base::UniqueFd socket) {

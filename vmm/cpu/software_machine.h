@@ -5,6 +5,7 @@
 #include "vmm/cpu/machine.h"
 #include "vmm/cpu/qmp.h"
 #include "vmm/devices/console_log.h"
+#include "vmm/devices/net_vhost_user.h"
 #include "vmm/devices/vsock_vhost_user.h"
 #include "vmm/vhost_user/backend.h"
 
@@ -28,6 +29,7 @@ class SoftwareMachine : public Machine {
  private:
   SoftwareMachine(base::EventLoop& loop, base::UniqueFd console, base::UniqueFd console_source,
                   ExitCallback on_exit);
+  base::Status ServeNet(MachineSpec::NetSpec spec);
   base::Status ServeVsock(MachineSpec::VsockSpec spec, base::UniqueFd socket);
   void ReadConsole();
   void OnShutdown(const std::string& reason);
@@ -40,6 +42,7 @@ class SoftwareMachine : public Machine {
   std::unique_ptr<Qmp> qmp_;
   std::unique_ptr<VsockVhostUser> vsock_;
   std::unique_ptr<vhost_user::Backend> vsock_backend_;
+  std::vector<std::unique_ptr<NetVhostUserServer>> nets_;
   bool started_ = false;
   bool killed_ = false;
   bool exited_ = false;

@@ -73,6 +73,26 @@ TEST(SoftwareArgvTest, NothingOfTheHostIsNamedButDescriptors) {
   }
 }
 
+// A network device leads to a socket of ours, never to an interface of the host's.
+TEST(SoftwareArgvTest, NetworksAreVhostUser) {
+  SoftwareSpec spec = Good();
+  spec.nets = {{.directory_fd = 16, .socket = "net0.sock", .mac = "02:00:00:00:0a:01"}};
+  auto argv = SoftwareArgv(spec);
+  ASSERT_TRUE(argv.ok()) << argv.error().message();
+  EXPECT_THAT(*argv, Contains("socket,id=net0,path=/proc/self/fd/16/net0.sock"));
+  EXPECT_THAT(*argv, Contains("vhost-user,id=net0,chardev=net0"));
+  EXPECT_THAT(*argv, Contains(HasSubstr("mac=02:00:00:00:0a:01,")));
+  for (const char* socket : {"", "a,b", "../x/y", "a=b"}) {
+    spec.nets[0].socket = socket;
+    EXPECT_FALSE(SoftwareArgv(spec).ok()) << socket;
+  }
+  spec.nets[0].socket = "net0.sock";
+  for (const char* mac : {"", "02:00:00:00:0a:0", "02:00:00:00:0a:0g", "02-00-00-00-0a-01"}) {
+    spec.nets[0].mac = mac;
+    EXPECT_FALSE(SoftwareArgv(spec).ok()) << mac;
+  }
+}
+
 TEST(SoftwareArgvTest, RefusesNonsense) {
   SoftwareSpec spec = Good();
   spec.vcpus = 0;

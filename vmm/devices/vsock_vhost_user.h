@@ -24,19 +24,8 @@ class VsockVhostUser : public vhost_user::Device {
   void Reset() override { vsock_->EndStreams(); }
 
  private:
-  class Port : public QueuePort {
-   public:
-    explicit Port(vhost_user::BackendQueue& queue) : queue_(queue) {}
-    Queue& queue() override { return queue_.queue(); }
-    void Notify() override { queue_.Notify(); }
-    void ReportBroken(const base::Error& error) override { queue_.ReportBroken(error); }
-
-   private:
-    vhost_user::BackendQueue& queue_;
-  };
-
   std::unique_ptr<Vsock> vsock_;
-  std::optional<Port> ports_[2];
+  std::optional<vhost_user::BackendPort> ports_[2];
 };
 
 }  // namespace holt::vmm

@@ -1,6 +1,7 @@
 #include "vmm/jail/seccomp.h"
 
 #include <fcntl.h>
+#include <linux/if_tun.h>
 #include <linux/kvm.h>
 #include <seccomp.h>
 #include <sys/ioctl.h>
@@ -123,6 +124,8 @@ Status InstallSeccomp(SeccompPolicy policy) {
   TRY(AllowWithArgument(context, SCMP_SYS(fcntl), 1, F_SETFL));
   TRY(AllowWithArgument(context, SCMP_SYS(fcntl), 1, F_GETFD));
   TRY(AllowWithArgument(context, SCMP_SYS(fcntl), 1, F_SETFD));
+  // What a guest that has just started takes from a tap.
+  TRY(AllowWithArgument(context, SCMP_SYS(ioctl), 1, TUNSETOFFLOAD));
   if (policy == SeccompPolicy::kKvm)
     for (unsigned long request : kKvmIoctls)
       TRY(AllowWithArgument(context, SCMP_SYS(ioctl), 1, request));

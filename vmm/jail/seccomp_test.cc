@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <functional>
+#include <semaphore>
 #include <thread>
 
 #include "vmm/jail/filtered_child.h"
@@ -19,7 +20,8 @@ namespace {
 FilteredChild Jailed(const std::function<void()>& action) {
   return FilteredChild(
       []() -> std::shared_ptr<void> {
-        auto other = std::make_shared<std::thread>([] { pause(); });
+        // It waits by a call that is allowed: it may not have begun to when the filter comes.
+        auto other = std::make_shared<std::thread>([] { std::binary_semaphore(0).acquire(); });
         bool confined = DropPrivileges().ok() && CheckUnprivileged().ok() &&
                         InstallSeccomp(SeccompPolicy::kSoftware).ok();
         return confined ? other : nullptr;

@@ -13,6 +13,7 @@
 #include "base/unique_fd.h"
 #include "vmm/memory/guest_memory.h"
 #include "vmm/vhost_user/protocol.h"
+#include "vmm/virtio/device.h"
 #include "vmm/virtio/queue.h"
 
 // A vhost-user back end: the side that serves a virtio device to a VMM in another process. Knows
@@ -43,6 +44,18 @@ class BackendQueue {
   Queue queue_;
   base::UniqueFd call_;
   base::UniqueFd error_;
+};
+
+// The same to a device that knows queues by their port.
+class BackendPort : public QueuePort {
+ public:
+  explicit BackendPort(BackendQueue& queue) : queue_(queue) {}
+  Queue& queue() override { return queue_.queue(); }
+  void Notify() override { queue_.Notify(); }
+  void ReportBroken(const base::Error& error) override { queue_.ReportBroken(error); }
+
+ private:
+  BackendQueue& queue_;
 };
 
 // What a device implements. FeaturesNegotiated, ReadConfig, WriteConfig and Reset are called in the

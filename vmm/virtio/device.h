@@ -12,6 +12,7 @@
 namespace holt::vmm {
 
 // Virtio device types (virtio 1.2, section 5).
+inline constexpr uint32_t kTypeNet = 1;
 inline constexpr uint32_t kTypeConsole = 3;
 inline constexpr uint32_t kTypeEntropy = 4;
 inline constexpr uint32_t kTypeVsock = 19;

@@ -194,16 +194,29 @@ void Queue::UndoPop(const DescriptorChain& chain) {
 }
 
 void Queue::Push(uint16_t head, uint32_t written) {
-  HOLT_CHECK(running_ && head < config_.size && in_flight_[head]);
-  in_flight_[head] = false;
+  WriteUsed({head, written});
+  PublishUsed();
+}
+
+void Queue::PushTogether(std::span<const Returned> chains) {
+  for (const Returned& chain : chains) WriteUsed(chain);
+  if (!chains.empty()) PublishUsed();
+}
+
+void Queue::WriteUsed(const Returned& returned) {
+  HOLT_CHECK(running_ && returned.head < config_.size && in_flight_[returned.head]);
+  in_flight_[returned.head] = false;
   --in_flight_count_;
   const size_t slot = next_used_ & (config_.size - 1);
   struct {
     uint32_t id;
     uint32_t length;
-  } element{head, written};
+  } element{returned.head, returned.written};
   used_.Write(kRingOffset + slot * kUsedElement, element);
   ++next_used_;
+}
+
+void Queue::PublishUsed() {
   used_.StoreRelease<uint16_t>(kIndexOffset, next_used_);
   pushed_since_notify_ = true;
 }

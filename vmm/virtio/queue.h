@@ -136,6 +136,12 @@ class Queue {
   // Returns a chain to the driver with the number of bytes written to it. Any order.
   void Push(uint16_t head, uint32_t written);
   void Push(const DescriptorChain& chain, uint32_t written) { Push(chain.head, written); }
+  // Returns several at once: the driver sees all of them or none.
+  struct Returned {
+    uint16_t head = 0;
+    uint32_t written = 0;
+  };
+  void PushTogether(std::span<const Returned> chains);
 
   // Whether the driver wants an interrupt for what was pushed since the last call.
   bool NeedsNotify();
@@ -167,6 +173,8 @@ class Queue {
   static_assert(sizeof(Descriptor) == 16);
 
   base::Error Broken(base::Error error);
+  void WriteUsed(const Returned& returned);
+  void PublishUsed();
   base::Status Collect(uint16_t head, DescriptorChain& chain);
   base::Status CollectIndirect(const Descriptor& table, uint32_t& count, DescriptorChain& chain);
   base::Status AddBuffer(const Descriptor& descriptor, DescriptorChain& chain);

@@ -1,0 +1,34 @@
+#pragma once
+
+#include <set>
+#include <span>
+#include <vector>
+
+#include "base/netlink.h"
+#include "rpc/agent.pb.h"
+
+// What is in a network namespace, as the guest is to have it.
+namespace holt::shim::network {
+
+struct Scan {
+  // device_mac is the caller's to fill in.
+  agent::v1::NetworkConfig config;
+  std::vector<int> indexes;  // on the host, of config.interfaces
+};
+
+// Reads the calling thread's namespace. Loopback and the interfaces in `own` are left out, and so
+// is what belongs to a bridge or a bond, whose frames come out there. kUnsupported for an interface
+// in use that is not Ethernet, and for a route with several next hops: they cannot be had in a
+// machine.
+base::Result<Scan> ScanNamespace(base::NetlinkSocket& netlink, const std::set<int>& own);
+
+// The same from the kernel's answers.
+struct Answers {
+  std::vector<base::NetlinkMessage> links;
+  std::vector<base::NetlinkMessage> addresses;
+  std::vector<base::NetlinkMessage> routes;
+  std::vector<base::NetlinkMessage> neighbours;
+};
+base::Result<Scan> ReadAnswers(const Answers& answers, const std::set<int>& own);
+
+}  // namespace holt::shim::network

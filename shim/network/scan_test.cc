@@ -1,0 +1,186 @@
+// What a kernel may answer, odd or hostile; real answers are the end-to-end tests'.
+#include "shim/network/scan.h"
+
+#include <gmock/gmock.h>
+#include <gtest/gtest.h>
+#include <linux/if_addr.h>
+#include <linux/if_arp.h>
+#include <linux/neighbour.h>
+#include <linux/rtnetlink.h>
+#include <sys/socket.h>
+
+#include "shim/network/attachment.h"
+
+namespace holt::shim::network {
+namespace {
+
+using base::Code;
+using base::NetlinkMessage;
+using base::NetlinkRequest;
+using ::testing::HasSubstr;
+
+// A request's bytes are an answer's.
+NetlinkMessage Answer(uint16_t type, const NetlinkRequest& request) {
+  NetlinkMessage message;
+  message.type = type;
+  message.payload.assign(request.bytes().begin() + sizeof(nlmsghdr), request.bytes().end());
+  return message;
+}
+
+struct LinkSpec {
+  int index = 2;
+  unsigned flags = IFF_UP;
+  uint16_t type = ARPHRD_ETHER;
+  std::string name = "eth0";
+  std::string mac = "\x02\x42\xac\x11\x01\x02";
+  int master = 0;
+};
+NetlinkMessage Link(const LinkSpec& spec) {
+  NetlinkRequest request(RTM_NEWLINK);
+  ifinfomsg header{};
+  header.ifi_index = spec.index;
+  header.ifi_flags = spec.flags;
+  header.ifi_type = spec.type;
+  request.Header(header);
+  request.String(IFLA_IFNAME, spec.name);
+  request.Bytes(IFLA_ADDRESS, spec.mac);
+  request.Value<uint32_t>(IFLA_MTU, 1500);
+  if (spec.master != 0) request.Value<int32_t>(IFLA_MASTER, spec.master);
+  return Answer(RTM_NEWLINK, request);
+}
+
+struct RouteSpec {
+  uint8_t table = RT_TABLE_MAIN;
+  uint8_t protocol = RTPROT_BOOT;
+  uint8_t type = RTN_UNICAST;
+  int interface = 2;
+  bool multipath = false;
+  unsigned flags = 0;
+};
+NetlinkMessage Route(const RouteSpec& spec) {
+  NetlinkRequest request(RTM_NEWROUTE);
+  rtmsg header{};
+  header.rtm_family = AF_INET;
+  header.rtm_table = spec.table;
+  header.rtm_protocol = spec.protocol;
+  header.rtm_type = spec.type;
+  header.rtm_flags = spec.flags;
+  request.Header(header);
+  request.Value<int32_t>(RTA_OIF, spec.interface);
+  request.Bytes(RTA_GATEWAY, "\x0a\x01\x01\x01");
+  if (spec.multipath) request.Bytes(RTA_MULTIPATH, "x");
+  return Answer(RTM_NEWROUTE, request);
+}
+
+TEST(ScanTest, WhatIsNotAnInterfaceOfTheContainersIsLeftOut) {
+  Answers answers;
+  answers.links = {
+      Link({.index = 1, .flags = IFF_UP | IFF_LOOPBACK, .type = ARPHRD_LOOPBACK}),
+      Link({.index = 3, .flags = 0, .type = ARPHRD_TUNNEL, .name = "tunl0", .mac = ""}),
+      Link({.index = 4, .name = "holt0"}), Link({.index = 5, .master = 6}), Link({})};
+  auto scan = ReadAnswers(answers, {4});
+  ASSERT_TRUE(scan.ok()) << scan.error().message();
+  ASSERT_EQ(scan->config.interfaces_size(), 1);
+  EXPECT_EQ(scan->config.interfaces(0).name(), "eth0");
+  EXPECT_EQ(scan->indexes, std::vector<int>{2});
+}
+
+TEST(ScanTest, WhatAMachineCannotHaveIsAnErrorThatNamesIt) {
+  Answers answers;
+  answers.links = {Link({.type = ARPHRD_NONE, .name = "wg0", .mac = ""})};
+  auto tunnel = ReadAnswers(answers, {});
+  ASSERT_FALSE(tunnel.ok());
+  EXPECT_EQ(tunnel.error().code(), Code::kUnsupported);
+  EXPECT_THAT(tunnel.error().message(), HasSubstr("wg0"));
+  answers.links = {Link({})};
+  answers.routes = {Route({.multipath = true})};
+  EXPECT_EQ(ReadAnswers(answers, {}).error().code(), Code::kUnsupported);
+}
+
+TEST(ScanTest, OddAnswersAreErrors) {
+  Answers answers;
+  answers.links = {Link({.mac = "\x02"})};
+  EXPECT_EQ(ReadAnswers(answers, {}).error().code(), Code::kDataLoss);
+  answers.links = {Link({.name = ""})};
+  EXPECT_FALSE(ReadAnswers(answers, {}).ok());
+  answers.links = {{RTM_NEWLINK, std::vector<std::byte>(3)}};
+  EXPECT_FALSE(ReadAnswers(answers, {}).ok());
+  answers.links = {{RTM_NEWLINK, std::vector<std::byte>(20, std::byte{0xff})}};
+  EXPECT_FALSE(ReadAnswers(answers, {}).ok()) << "an attribute beyond the end";
+}
+
+TEST(ScanTest, RoutesThatAddressesMakeAreNotSaidTwice) {
+  Answers answers;
+  answers.links = {Link({})};
+  answers.routes = {Route({.table = RT_TABLE_LOCAL}),
+                    Route({.protocol = RTPROT_KERNEL}),
+                    Route({.type = RTN_MULTICAST}),
+                    Route({.interface = 77}),
+                    Route({.flags = RTM_F_CLONED}),
+                    Route({}),
+                    Route({.type = RTN_BLACKHOLE, .interface = 1})};
+  auto scan = ReadAnswers(answers, {});
+  ASSERT_TRUE(scan.ok()) << scan.error().message();
+  ASSERT_EQ(scan->config.routes_size(), 2);
+  EXPECT_EQ(scan->config.routes(0).interface(), "eth0");
+  EXPECT_EQ(scan->config.routes(0).gateway(), "\x0a\x01\x01\x01");
+  EXPECT_EQ(scan->config.routes(1).interface(), "") << "the one that refuses needs none";
+}
+
+TEST(ScanTest, AddressesKeepWhatMattersInTheGuest) {
+  Answers answers;
+  answers.links = {Link({})};
+  auto address = [](uint32_t flags, const char* local, const char* peer) {
+    NetlinkRequest request(RTM_NEWADDR);
+    ifaddrmsg header{};
+    header.ifa_family = AF_INET;
+    header.ifa_prefixlen = 32;
+    header.ifa_index = 2;
+    request.Header(header);
+    request.Bytes(IFA_LOCAL, local);
+    request.Bytes(IFA_ADDRESS, peer);
+    request.Value<uint32_t>(IFA_FLAGS, flags);
+    return Answer(RTM_NEWADDR, request);
+  };
+  answers.addresses = {
+      address(IFA_F_PERMANENT | IFA_F_TENTATIVE | IFA_F_NOPREFIXROUTE, "aaaa", "aaaa"),
+      address(IFA_F_DADFAILED, "cccc", "cccc"), address(0, "dddd", "eeee")};
+  auto scan = ReadAnswers(answers, {});
+  ASSERT_TRUE(scan.ok()) << scan.error().message();
+  const auto& interface = scan->config.interfaces(0);
+  ASSERT_EQ(interface.addresses_size(), 2) << "one that somebody else has is left out";
+  EXPECT_EQ(interface.addresses(0).flags(), uint32_t{IFA_F_NOPREFIXROUTE});
+  EXPECT_EQ(interface.addresses(0).peer(), "");
+  EXPECT_EQ(interface.addresses(1).peer(), "eeee");
+}
+
+TEST(ScanTest, OnlyNeighboursThatStayAreSaid) {
+  Answers answers;
+  answers.links = {Link({})};
+  auto neighbour = [](uint16_t state, const char* mac) {
+    NetlinkRequest request(RTM_NEWNEIGH);
+    ndmsg header{};
+    header.ndm_family = AF_INET;
+    header.ndm_ifindex = 2;
+    header.ndm_state = state;
+    request.Header(header);
+    request.Bytes(NDA_DST, "\x0a\x01\x01\x01");
+    request.Bytes(NDA_LLADDR, mac);
+    return Answer(RTM_NEWNEIGH, request);
+  };
+  answers.neighbours = {neighbour(NUD_PERMANENT, "abcdef"), neighbour(NUD_REACHABLE, "abcdef"),
+                        neighbour(NUD_PERMANENT, "abc")};
+  auto scan = ReadAnswers(answers, {});
+  ASSERT_TRUE(scan.ok()) << scan.error().message();
+  EXPECT_EQ(scan->config.neighbours_size(), 1);
+}
+
+TEST(AttachmentTest, TheAnnotationIsASmallNumber) {
+  EXPECT_EQ(*ParseDevices("8"), 8u);
+  EXPECT_EQ(*ParseDevices("0"), 0u);
+  for (const char* text : {"", "9", "-1", "1 ", "x", "99999999999999999999"})
+    EXPECT_THAT(ParseDevices(text).error().message(), HasSubstr("holt.network-devices")) << text;
+}
+
+}  // namespace
+}  // namespace holt::shim::network

@@ -1,0 +1,6 @@
+# Container engines with holt as their runtime.
+if(TARGET e2e_holt)
+  holt_e2e_test(podman_test SOURCES podman_test.cc DEPS e2e_holt)
+  target_compile_definitions(podman_test PRIVATE HOLT_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
+  add_dependencies(podman_test holt holt-monitor holt-stub holt-vmm holt-fsd holt-initramfs)
+endif()

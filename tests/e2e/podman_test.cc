@@ -1,0 +1,145 @@
+// Podman with holt as its runtime, as deploy/podman sets it up: what people type, and what comes
+// back.
+#include <gmock/gmock.h>
+#include <sys/stat.h>
+#include <sys/utsname.h>
+#include <unistd.h>
+
+#include "base/file.h"
+#include "tests/e2e/holt.h"
+
+namespace holt {
+namespace {
+
+using testing::ContainsRegex;
+using testing::HasSubstr;
+
+class PodmanTest : public HoltTest {
+ protected:
+  void SetUp() override {
+    HoltTest::SetUp();
+    // Podman keeps its runtime's environment small, so what is the tests' goes by a script.
+    std::string script = "#!/bin/sh\nHOLT_ACCEL=" + Accel() + " exec";
+    for (const std::string& word : Command({})) script += " " + word;
+    ASSERT_TRUE(base::WriteFile(Scratch("holt"), script + " \"$@\"\n", 0755).ok());
+    ASSERT_EQ(chmod(Scratch("holt").c_str(), 0755), 0);
+    // The snippet, with the path of this build's command.
+    std::string snippet = base::ReadFile(HOLT_SOURCE_DIR "/deploy/podman/holt.conf").value_or("");
+    size_t at = snippet.find("/usr/local/bin/holt");
+    ASSERT_NE(at, std::string::npos);
+    snippet.replace(at, std::string("/usr/local/bin/holt").size(), Scratch("holt"));
+    ASSERT_TRUE(base::WriteFile(Scratch("containers.conf"), snippet).ok());
+    ASSERT_TRUE(base::WriteFile(Scratch("policy.json"),
+                                R"({"default":[{"type":"insecureAcceptAnything"}]})")
+                    .ok());
+    std::string images = Images();
+    ASSERT_EQ(Podman({"import", images + "/demo.tar", "demo"}).status, 0);
+  }
+  void TearDown() override {
+    (void)Podman({"rm", "--all", "--force", "--time", "0"});
+    (void)Podman({"rmi", "--all", "--force"});
+    HoltTest::TearDown();
+  }
+  static std::string Images() {
+    const char* images = getenv("HOLT_TEST_IMAGES");
+    return images == nullptr ? "" : images;
+  }
+  Finished Podman(const std::vector<std::string>& args, const std::string& input = "") const {
+    std::vector<std::string> words = {"/usr/bin/podman",
+                                      "--root=" + Scratch("podman/root"),
+                                      "--runroot=" + Scratch("podman/run"),
+                                      "--tmpdir=" + Scratch("podman/tmp"),
+                                      "--storage-driver=vfs",
+                                      "--cgroup-manager=cgroupfs",
+                                      "--events-backend=file",
+                                      "--runtime=holt"};
+    words.insert(words.end(), args.begin(), args.end());
+    return Program::Start(words, {.input = input,
+                                  .environment = {"CONTAINERS_CONF=" + Scratch("containers.conf")}})
+        ->Finish();
+  }
+  Finished Run(std::vector<std::string> args, const std::string& input = "") const {
+    args.insert(args.begin(), {"run", "--network=none"});
+    return Podman(args, input);
+  }
+};
+
+TEST_F(PodmanTest, RunsAndTellsHowItEnded) {
+  utsname host{};
+  ASSERT_EQ(uname(&host), 0);
+  Finished kernel = Run({"--rm", "demo", "uname", "-r"});
+  EXPECT_EQ(kernel.status, 0) << kernel.err;
+  EXPECT_THAT(kernel.out, HasSubstr("-holt"));
+  EXPECT_NE(kernel.out, std::string(host.release) + "\n");
+  EXPECT_EQ(Run({"--rm", "demo", "sh", "-c", "exit 7"}).status, 7);
+  EXPECT_EQ(Run({"--rm", "-i", "demo", "cat"}, "through").out, "through");
+  Finished missing = Run({"--rm", "demo", "no-such-command"});
+  EXPECT_EQ(missing.status, 127) << missing.err;
+  EXPECT_THAT(missing.err, HasSubstr("executable file not found"));
+  EXPECT_EQ(Run({"--rm", "demo", "/etc/passwd"}).status, 126);
+}
+
+TEST_F(PodmanTest, AContainersWholeLife) {
+  ASSERT_TRUE(base::MakeDirs(Scratch("volume")).ok());
+  ASSERT_TRUE(base::WriteFile(Scratch("volume/file"), "of the host\n").ok());
+  Finished started =
+      Run({"-d", "--name=c1", "--memory=200m", "--pids-limit=50", "-v",
+           Scratch("volume") + ":/v:ro", "demo", "sh", "-c",
+           "trap 'echo bye; exit 3' TERM; cat /v/file /sys/fs/cgroup/memory.max "
+           "/sys/fs/cgroup/pids.max; touch /v/x; echo up; while :; do sleep 0.1; done"});
+  ASSERT_EQ(started.status, 0) << started.err;
+  std::string logs;
+  for (int turn = 0; turn < 100 && logs.find("up\n") == std::string::npos; ++turn) {
+    usleep(100'000);
+    logs = Podman({"logs", "c1"}).out;
+  }
+  EXPECT_EQ(logs, "of the host\n209715200\n50\nup\n");
+  EXPECT_THAT(Podman({"logs", "c1"}).err, HasSubstr("Read-only file system"));
+  EXPECT_THAT(Podman({"ps"}).out, ContainsRegex("demo.* Up .* c1"));
+
+  Finished exec = Podman(
+      {"exec", "-i", "-e", "A=b", "-w", "/usr", "c1", "sh", "-c", "cat; echo $A; pwd; exit 4"},
+      "input\n");
+  EXPECT_EQ(exec.status, 4) << exec.err;
+  EXPECT_EQ(exec.out, "input\nb\n/usr\n");
+  EXPECT_EQ(Podman({"exec", "c1", "no-such-command"}).status, 127);
+
+  EXPECT_EQ(Podman({"pause", "c1"}).status, 0);
+  EXPECT_THAT(Podman({"ps", "-a"}).out, HasSubstr("Paused"));
+  EXPECT_EQ(Podman({"unpause", "c1"}).status, 0);
+
+  EXPECT_EQ(Podman({"stop", "c1"}).status, 0);
+  EXPECT_EQ(Podman({"inspect", "c1", "--format", "{{.State.Status}} {{.State.ExitCode}}"}).out,
+            "exited 3\n");
+  EXPECT_THAT(Podman({"logs", "c1"}).out, HasSubstr("bye\n"));
+  // Again, and this time it is killed.
+  EXPECT_EQ(Podman({"start", "c1"}).status, 0);
+  EXPECT_EQ(Podman({"kill", "c1"}).status, 0);
+  EXPECT_EQ(Podman({"wait", "c1"}).out, "137\n");
+  EXPECT_EQ(Podman({"rm", "c1"}).status, 0);
+}
+
+TEST_F(PodmanTest, ATerminal) {
+  std::vector<std::string> words = {"/usr/bin/podman",
+                                    "--root=" + Scratch("podman/root"),
+                                    "--runroot=" + Scratch("podman/run"),
+                                    "--tmpdir=" + Scratch("podman/tmp"),
+                                    "--storage-driver=vfs",
+                                    "--cgroup-manager=cgroupfs",
+                                    "--events-backend=file",
+                                    "--runtime=" + Scratch("holt"),
+                                    "run",
+                                    "--rm",
+                                    "-it",
+                                    "--network=none",
+                                    "demo",
+                                    "sh"};
+  auto run = Program::StartOnTerminal(words);
+  run->Type("tty; stty size; exit 5\n");
+  EXPECT_TRUE(run->WaitFor("24 80")) << run->out();
+  EXPECT_THAT(run->out(), HasSubstr("/dev/pts/0"));
+  EXPECT_EQ(run->Finish().status, 5);
+}
+
+}  // namespace
+}  // namespace holt
