@@ -108,10 +108,37 @@ struct ChildPlan {
   Fail(plan, error_fd, "exec");
 }
 
+// Children of this thread are born in `pid_namespace` until this is destroyed.
+class BornIn {
+ public:
+  Status Enter(int pid_namespace) {
+    own_ = UniqueFd(open("/proc/thread-self/ns/pid", O_RDONLY | O_CLOEXEC));
+    if (!own_) return HOLT_ERRNO("/proc/thread-self/ns/pid");
+    if (setns(pid_namespace, CLONE_NEWPID) != 0) return HOLT_ERRNO("join the pid namespace");
+    return {};
+  }
+  ~BornIn() {
+    if (own_) (void)setns(own_.get(), CLONE_NEWPID);
+  }
+
+ private:
+  UniqueFd own_;
+};
+
+pid_t Fork(const SpawnOptions& options) {
+  if (!options.new_pid_namespace) return fork();
+  // SAFETY: without CLONE_VM this is a fork; the child calls nothing but the kernel.
+  return static_cast<pid_t>(
+      syscall(SYS_clone, CLONE_NEWPID | SIGCHLD, nullptr, nullptr, nullptr, nullptr));
+}
+
 }  // namespace
 
 Result<pid_t> Spawn(const SpawnOptions& options) {
   if (options.argv.empty()) return Error(Code::kInvalidArgument, "spawn: no program");
+  // Who is born into another pid namespace does not see its parent.
+  if (options.parent_death_signal != 0 && (options.new_pid_namespace || options.pid_namespace))
+    return Error(Code::kInvalidArgument, "spawn: a parent that cannot be seen");
   int pipe_fds[2];
   if (pipe2(pipe_fds, O_CLOEXEC) != 0) return HOLT_ERRNO("pipe2");
   UniqueFd read_end(pipe_fds[0]);
@@ -156,7 +183,9 @@ Result<pid_t> Spawn(const SpawnOptions& options) {
     plan.options = &lifted;
   }
 
-  pid_t pid = fork();
+  BornIn born_in;
+  if (options.pid_namespace) TRY(born_in.Enter(*options.pid_namespace));
+  pid_t pid = Fork(options);
   if (pid < 0) return HOLT_ERRNO("fork");
   if (pid == 0) RunChild(plan);
 

@@ -34,12 +34,16 @@ struct SpawnOptions {
   // is changed to; borrowed.
   std::vector<int> join_namespaces;
   unsigned long unshare_flags = 0;  // CLONE_NEW* for the child, before the program starts
-  std::string working_directory;    // empty: the parent's
+  // The child is the init of a pid namespace of its own, whose end is its end: without a
+  // parent_death_signal. Or it joins this one; borrowed.
+  bool new_pid_namespace = false;
+  std::optional<int> pid_namespace;
+  std::string working_directory;  // empty: the parent's
   std::optional<int> working_directory_fd;
 };
 
-// Forks and execs; returns the pid. An error of any step in the child, exec included, comes back as
-// the Error naming the step; the child is reaped then.
+// Forks and execs; returns the pid, in the caller's pid namespace. An error of any step in the
+// child, exec included, comes back as the Error naming the step; the child is reaped then.
 Result<pid_t> Spawn(const SpawnOptions& options);
 
 // Text of a wait status: "exited with status 3", "killed by signal 9 (Killed)".

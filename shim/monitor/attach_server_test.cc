@@ -315,8 +315,11 @@ TEST_F(AttachTest, AStubWhoseMonitorDiedEndsAsKilled) {
 }
 
 TEST_F(AttachTest, AStubThatCannotAttachSaysWhy) {
-  // Where StartStub looks for the cgroup: this sandbox has none.
-  ASSERT_TRUE(WriteRecord(paths_.State(), Record()).ok());
+  // Where StartStub looks for the cgroup and the monitor: this sandbox has none, and this one.
+  Record record;
+  record.monitor_pid = getpid();
+  ASSERT_TRUE(WriteRecord(paths_.State(), record).ok());
+  ASSERT_TRUE(base::WriteFile(paths_.Config(), R"({"ociVersion":"1.0.2"})").ok());
   StubOptions options;
   options.paths = paths_;
   options.container_id = "other";

@@ -13,6 +13,7 @@
 #include "image/rootfs.h"
 #include "shim/monitor/id_mapped_mount.h"
 #include "shim/network/user_network.h"
+#include "shim/state/volumes.h"
 
 namespace holt::shim {
 namespace {
@@ -40,12 +41,6 @@ constexpr uint64_t kResolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
 
 bool HasOption(const oci::Mount& mount, std::string_view option) {
   return std::find(mount.options.begin(), mount.options.end(), option) != mount.options.end();
-}
-
-// What is remounted has been bound by an earlier one.
-bool IsBind(const oci::Mount& mount) {
-  if (HasOption(mount, "remount")) return false;
-  return mount.type == "bind" || HasOption(mount, "bind") || HasOption(mount, "rbind");
 }
 
 }  // namespace
@@ -108,6 +103,7 @@ base::Status Share::AddContainer(const Request& request, oci::Config& config) {
   TRY(base::MakeDirs(base_path + "/rootfs"));
   TRY(base::MakeDirs(base_path + "/mounts"));
   TRY(MountRoot(request, config, base_path + "/rootfs"));
+  next_volume_ = 0;
   for (size_t i = 0; i < config.mounts.size(); ++i)
     if (IsBind(config.mounts[i]))
       TRY_CONTEXT(AddVolume(id, config, config.mounts[i]),
@@ -157,7 +153,7 @@ base::Status Share::MountRoot(const Request& request, const oci::Config& config,
 
 base::Status Share::AddVolume(const std::string& container, const oci::Config& config,
                               oci::Mount& mount) {
-  std::string name = fmt::format("{}/mounts/{}", container, next_volume_++);
+  std::string name = container + "/" + PlaceOfVolume(next_volume_++);
   std::string target = paths_.Share() + "/" + name;
   std::string source = mount.source;
   // runc takes a relative source as one in the bundle; the CLI made it absolute.
@@ -197,7 +193,7 @@ base::Status Share::AddHostsFiles(const Request& request, oci::Config& config) {
                              [&path = path](const oci::Mount& m) { return m.destination == path; });
     if (given || text.empty()) continue;
     // On the scaffold, which the guest cannot write.
-    std::string file = fmt::format("{}/mounts/{}", container, next_volume_++);
+    std::string file = container + "/" + PlaceOfVolume(next_volume_++);
     TRY(base::WriteFile(paths_.Share() + "/" + file, text));
     config.mounts.push_back({.destination = path,
                              .type = "bind",

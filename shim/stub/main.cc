@@ -13,6 +13,7 @@
 #include "base/unique_fd.h"
 #include "shim/stub/connect.h"
 #include "shim/stub/relay.h"
+#include "shim/stub/view.h"
 
 namespace holt::stub {
 namespace {
@@ -22,7 +23,8 @@ using base::UniqueFd;
 constexpr char kUsage[] =
     "usage: holt-stub --attach SOCKET --container ID [--exec ID] [--terminal] [--console-socket "
     "SOCKET]\n"
-    "                 [--status-fd N]\n"
+    "                 [--status-fd N] [--join-mounts N | --monitor-mounts N --share DIR\n"
+    "                 [--volumes PLACE DESTINATION ...]]\n"
     "Started by holt; not meant to be run by hand.\n";
 
 // What a monitor that died leaves its processes with (as SIGKILL would).
@@ -33,7 +35,14 @@ struct Arguments {
   bool terminal = false;
   const char* console_socket = nullptr;
   UniqueFd status;
+  View view;
+  UniqueFd mounts;  // the view's namespace
 };
+
+int Descriptor(const char* text) {
+  int fd = text != nullptr ? atoi(text) : -1;
+  return fd < 3 ? -1 : fd;
+}
 
 bool Parse(int argc, char** argv, Arguments& arguments) {
   for (int i = 1; i < argc; ++i) {
@@ -51,27 +60,37 @@ bool Parse(int argc, char** argv, Arguments& arguments) {
       arguments.terminal = true;
       continue;
     } else if (strcmp(argv[i], "--status-fd") == 0) {
-      const char* text = value();
-      int fd = text != nullptr ? atoi(text) : -1;
-      if (fd < 3) return false;
-      arguments.status = UniqueFd(fd);
+      arguments.status = UniqueFd(Descriptor(value()));
+      if (!arguments.status) return false;
       continue;
+    } else if (strcmp(argv[i], "--join-mounts") == 0 || strcmp(argv[i], "--monitor-mounts") == 0) {
+      bool join = argv[i][2] == 'j';
+      arguments.mounts = UniqueFd(Descriptor(value()));
+      if (!arguments.mounts) return false;
+      (join ? arguments.view.joined : arguments.view.monitor) = arguments.mounts.get();
+      continue;
+    } else if (strcmp(argv[i], "--share") == 0) {
+      target = &arguments.view.share;
+    } else if (strcmp(argv[i], "--volumes") == 0) {
+      // The rest.
+      arguments.view.volume = argv + i + 1;
+      arguments.view.volumes = static_cast<size_t>(argc - i - 1) / 2;
+      break;
     } else {
       return false;
     }
     *target = value();
     if (*target == nullptr) return false;
   }
-  return arguments.target.socket != nullptr && arguments.target.container != nullptr;
+  return arguments.target.socket != nullptr && arguments.target.container != nullptr &&
+         (arguments.view.monitor < 0 || arguments.view.share != nullptr);
 }
 
-// Every signal that means something to the process; those of our own doing and those that are
-// faults are not passed on.
+// All of them: an init gets no signal that it neither handles nor blocks. A fault of our own ends
+// us all the same.
 UniqueFd TakeSignals() {
   sigset_t set;
   sigfillset(&set);
-  for (int mine : {SIGSEGV, SIGBUS, SIGFPE, SIGILL, SIGABRT, SIGSYS, SIGTRAP})
-    sigdelset(&set, mine);
   if (sigprocmask(SIG_BLOCK, &set, nullptr) != 0) return UniqueFd();
   return UniqueFd(signalfd(-1, &set, SFD_CLOEXEC | SFD_NONBLOCK));
 }
@@ -89,15 +108,7 @@ class Stub {
     }
     const Target& target = arguments_.target;
     control_ = Attach(target, "control", error, error_size);
-    char answer[16];
     if (!control_) return false;
-    if (!WriteAll(control_.get(), "stub\n", 5) ||
-        !ReadLine(control_.get(), answer, sizeof answer)) {
-      snprintf(error, error_size, "the monitor went away");
-      return false;
-    }
-    // A process may have ended before its stub came: then this is the answer.
-    TakeExit(answer);
     if (arguments_.console_socket != nullptr) {
       terminal_ = MakeTerminal(arguments_.console_socket, error, error_size);
       if (!terminal_) return false;
@@ -111,6 +122,17 @@ class Stub {
     // A process whose input is /dev/null has no such stream; ours is left alone then.
     char ignored[256];
     in_ = Attach(target, "stdin", ignored, sizeof ignored);
+    // From here on nothing of the host has a name.
+    if (arguments_.mounts && !EnterView(arguments_.view, error, error_size)) return false;
+    arguments_.mounts.Reset();
+    char answer[16];
+    if (!WriteAll(control_.get(), "stub\n", 5) ||
+        !ReadLine(control_.get(), answer, sizeof answer)) {
+      snprintf(error, error_size, "the monitor went away");
+      return false;
+    }
+    // A process may have ended before its stub came: then this is the answer.
+    TakeExit(answer);
     Resize();
     return true;
   }
@@ -206,6 +228,13 @@ class Stub {
   int status_ = 0;
 };
 
+// The end of a pid namespace's init kills the others in it: stubs of execs, which may have output
+// and a status to deliver. Those that do not come to an end have a reader that does not read.
+void WaitForOthers() {
+  if (getpid() != 1) return;
+  for (int i = 0; i < 100 && kill(-1, 0) == 0; ++i) usleep(10'000);
+}
+
 }  // namespace
 }  // namespace holt::stub
 
@@ -228,5 +257,7 @@ int main(int argc, char** argv) {
     return 1;
   }
   stub.Tell("ok");
-  return stub.Run();
+  int status = stub.Run();
+  WaitForOthers();
+  return status;
 }

@@ -1,15 +1,20 @@
 #include "shim/stub/start.h"
 
 #include <fcntl.h>
+#include <sched.h>
 #include <signal.h>
 #include <sys/wait.h>
 #include <unistd.h>
+
+#include <optional>
 
 #include "base/file.h"
 #include "base/spawn.h"
 #include "base/unique_fd.h"
 #include "shim/cgroup/place.h"
 #include "shim/state/record.h"
+#include "shim/state/volumes.h"
+#include "shim/stub/find.h"
 
 namespace holt::shim {
 
@@ -20,17 +25,60 @@ namespace {
 
 // Where engines look for the container's limits and usage. Not open where the sandbox has no
 // cgroup.
-base::Result<UniqueFd> OpenCgroup(const SandboxPaths& paths) {
-  TRY_ASSIGN(std::string text, base::ReadFile(paths.State()));
-  TRY_ASSIGN(Record record, ParseRecord(text));
+base::Result<UniqueFd> OpenCgroup(const Record& record) {
   if (record.cgroup.empty()) return UniqueFd();
   return base::Open(kHierarchy + record.cgroup + "/cgroup.procs", O_WRONLY);
 }
+
+// What engines find by the stub's pid: the container's, not the host's. An exec's stub joins its
+// container's; where a command stands in for that there is none to join.
+class Namespaces {
+ public:
+  base::Status Open(const StubOptions& options, const Record& record) {
+    if (!options.exec_id.empty()) stub_ = FindStub(options.paths, record);
+    if (stub_) return {};
+    TRY_ASSIGN(mounts_, base::Open(fmt::format("/proc/{}/ns/mnt", record.monitor_pid), O_RDONLY));
+    TRY_ASSIGN(std::string text, base::ReadFile(options.paths.Config(), oci::kMaxConfigBytes));
+    TRY_ASSIGN_CONTEXT(config_, oci::ParseConfig(text), options.paths.Config());
+    return {};
+  }
+
+  // Arguments come last: the list of volumes has no end of its own.
+  void AddTo(const StubOptions& options, base::SpawnOptions& spawn) const {
+    spawn.fds.emplace_back(stub_ ? stub_->mounts.get() : mounts_.get(), 4);
+    if (stub_) {
+      spawn.pid_namespace = stub_->pids.get();
+      spawn.join_namespaces = {stub_->network.get()};
+      spawn.argv.insert(spawn.argv.end(), {"--join-mounts", "4"});
+      return;
+    }
+    spawn.new_pid_namespace = true;
+    if (options.network >= 0) {
+      spawn.join_namespaces = {options.network};
+    } else {
+      spawn.unshare_flags = CLONE_NEWNET;
+    }
+    spawn.argv.insert(spawn.argv.end(),
+                      {"--monitor-mounts", "4", "--share",
+                       options.paths.Share() + "/" + options.container_id, "--volumes"});
+    for (const Volume& volume : VolumesOf(config_))
+      spawn.argv.insert(spawn.argv.end(), {volume.place, volume.destination});
+  }
+
+ private:
+  std::optional<StubNamespaces> stub_;
+  UniqueFd mounts_;
+  oci::Config config_;
+};
 
 }  // namespace
 
 base::Result<pid_t> StartStub(const StubOptions& options) {
   TRY_ASSIGN(std::string program, options.installation.Program("holt-stub"));
+  TRY_ASSIGN(std::string state, base::ReadFile(options.paths.State()));
+  TRY_ASSIGN(Record record, ParseRecord(state));
+  Namespaces namespaces;
+  TRY(namespaces.Open(options, record));
   int fds[2];
   if (pipe2(fds, O_CLOEXEC) != 0) return HOLT_ERRNO("pipe");
   UniqueFd read_end(fds[0]);
@@ -47,10 +95,10 @@ base::Result<pid_t> StartStub(const StubOptions& options) {
   // What the engine gave; one that is closed becomes /dev/null.
   for (int fd = 0; fd < 3; ++fd)
     if (fcntl(fd, F_GETFD) >= 0) spawn.fds.emplace_back(fd, fd);
-  if (options.network >= 0) spawn.join_namespaces = {options.network};
+  namespaces.AddTo(options, spawn);
   spawn.new_session = true;
   spawn.working_directory = "/";
-  TRY_ASSIGN(UniqueFd cgroup, OpenCgroup(options.paths));
+  TRY_ASSIGN(UniqueFd cgroup, OpenCgroup(record));
   if (cgroup) spawn.cgroup_procs_fd = cgroup.get();
   TRY_ASSIGN(pid_t pid, base::Spawn(spawn));
   write_end.Reset();

@@ -18,14 +18,15 @@ struct StubOptions {
   bool terminal = false;
   // With a terminal: the engine's socket, to which the stub sends the master of a new pty.
   std::string console_socket;
-  // The namespace that it lives in (borrowed): engines look for the container's in /proc/<pid>/ns.
+  // The container's network namespace (borrowed). An exec's stub has that of the container's stub;
+  // without either it gets one of its own.
   int network = -1;
 };
 
 // Starts a holt-stub that inherits the caller's stdio (and nothing else), in a session of its own,
-// and waits until it is attached. Its pid is the container's pid on the host; when the caller exits
-// it is orphaned to the engine's subreaper, which waits for it. The monitor learns its pid from the
-// connection (state.json: pid).
+// and waits until it is attached and shows nothing but the container. Its pid is the container's
+// pid on the host; when the caller exits it is orphaned to the engine's subreaper, which waits for
+// it. The monitor learns its pid from the connection (state.json: pid).
 base::Result<pid_t> StartStub(const StubOptions& options);
 
 }  // namespace holt::shim
