@@ -5,6 +5,8 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "base/file.h"
 #include "tests/e2e/holt.h"
 
@@ -103,6 +105,16 @@ TEST_F(PodmanTest, AContainersWholeLife) {
   EXPECT_EQ(exec.status, 4) << exec.err;
   EXPECT_EQ(exec.out, "input\nb\n/usr\n");
   EXPECT_EQ(Podman({"exec", "c1", "no-such-command"}).status, 127);
+
+  // By the stub's pid, which shows the container's files and no process of the host.
+  ASSERT_TRUE(base::WriteFile(Scratch("copied"), "in\n").ok());
+  EXPECT_EQ(Podman({"cp", Scratch("copied"), "c1:/tmp/copied"}).status, 0);
+  EXPECT_EQ(Podman({"exec", "c1", "cat", "/tmp/copied"}).out, "in\n");
+  EXPECT_EQ(Podman({"exec", "c1", "sh", "-c", "echo out > /tmp/made"}).status, 0);
+  EXPECT_EQ(Podman({"cp", "c1:/tmp/made", Scratch("made")}).status, 0);
+  EXPECT_EQ(base::ReadFile(Scratch("made")).value_or(""), "out\n");
+  std::string top = Podman({"top", "c1"}).out;
+  EXPECT_EQ(std::count(top.begin(), top.end(), '\n'), 2) << top;
 
   EXPECT_EQ(Podman({"pause", "c1"}).status, 0);
   EXPECT_THAT(Podman({"ps", "-a"}).out, HasSubstr("Paused"));
