@@ -60,6 +60,13 @@ TEST(SpawnTest, ErrorsNameTheStep) {
             "start /bin/true: chdir: No such file or directory");
 }
 
+TEST(SpawnTest, AnInitHasNoParentToDieWith) {
+  auto refused =
+      Spawn({.argv = {"/bin/true"}, .parent_death_signal = SIGKILL, .new_pid_namespace = true});
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code(), Code::kInvalidArgument);
+}
+
 TEST(SpawnTest, WaitStatusTexts) {
   EXPECT_EQ(DescribeWaitStatus(3 << 8), "exited with status 3");
   EXPECT_EQ(DescribeWaitStatus(SIGKILL), "killed by signal 9 (Killed)");

@@ -18,7 +18,6 @@ namespace {
 using testing::ElementsAre;
 using testing::HasSubstr;
 using testing::IsEmpty;
-using testing::UnorderedElementsAre;
 using Json = nlohmann::json;
 namespace fs = std::filesystem;
 
@@ -26,7 +25,7 @@ constexpr char kSleep[] = R"(["sleep","1000"])";
 
 class StubTest : public BundleTest {
  protected:
-  // `text` with a bind mount of scratch directory or file `source` at `destination`.
+  // `config` with a bind mount of the scratch directory or file `source` at `destination`.
   Json WithVolume(Json config, const std::string& source, const std::string& destination,
                   const std::string& option = "rw") const {
     config["mounts"].push_back({{"destination", destination},
@@ -150,26 +149,30 @@ TEST_F(StubTest, EveryWayOfEnteringEndsInTheContainer) {
 }
 
 TEST_F(StubTest, DestinationsThatLeadOutsideStayInTheRoot) {
-  // One level up from where the links lead would be ours.
   MakeFile(Scratch("target/keep"), "the host's");
   MakeFile(Scratch("volume/file"), "the volume's");
+  ASSERT_TRUE(base::MakeDirs(bundle_ + "/rootfs" + Scratch("target")).ok());
+  ASSERT_TRUE(base::MakeDirs(bundle_ + "/rootfs" + Scratch("other")).ok());
+  ASSERT_TRUE(base::MakeDirs(Scratch("other")).ok());
   fs::create_directory_symlink(Scratch("target"), bundle_ + "/rootfs/absolute");
-  fs::create_directory_symlink("../../../../../../../.." + Scratch("target"),
+  fs::create_directory_symlink("../../../../../../../.." + Scratch("other"),
                                bundle_ + "/rootfs/relative");
-  fs::create_directory_symlink("/proc/1/root", bundle_ + "/rootfs/magic");
-  // A /proc and a /dev that are links are left alone.
-  fs::remove_all(bundle_ + "/rootfs/proc");
-  ASSERT_TRUE(base::MakeDirs(bundle_ + "/rootfs/proc").ok());
   Json config = Json::parse(Config(kSleep));
   config = WithVolume(config, "volume", "/absolute");
   config = WithVolume(config, "volume", "/relative");
   config = WithVolume(config, "volume", "/../../srv/x");
+  // In the guest's memory only: there is nothing to put it on here.
+  config["mounts"].push_back({{"destination", "/memory"}, {"type", "tmpfs"}, {"source", "tmpfs"}});
+  config = WithVolume(config, "volume", "/memory/x");
   Launch("c1", config.dump());
   EXPECT_EQ(base::ReadFile(Scratch("target/keep")).value_or(""), "the host's");
   EXPECT_FALSE(base::PathExists(Scratch("target/file")));
   std::string inside = Root() + Scratch("target");
   EXPECT_EQ(base::ReadFile(inside + "/file").value_or(""), "the volume's");
   EXPECT_FALSE(base::PathExists(inside + "/keep"));
+  EXPECT_EQ(base::ReadFile(Root() + Scratch("other/file")).value_or(""), "the volume's");
+  EXPECT_FALSE(base::PathExists(Scratch("other/file")));
+  EXPECT_FALSE(base::PathExists(Root() + "/memory/x"));
   EXPECT_EQ(base::ReadFile(Root() + "/srv/x/file").value_or(""), "the volume's");
   std::string mounts = base::ReadFile("/proc/self/mountinfo").value_or("");
   EXPECT_EQ(mounts.find(scratch_), std::string::npos) << mounts;
