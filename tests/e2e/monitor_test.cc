@@ -71,12 +71,25 @@ TEST_F(MonitorTest, TheTailOfTheOutputIsNeverCut) {
   }
 }
 
+TEST_F(MonitorTest, WhatCannotBeExecutedIsNotCreated) {
+  auto none = Create(RequestOf("a"), ConfigOf({"no-such-command"}));
+  ASSERT_FALSE(none.ok());
+  EXPECT_EQ(none.error().code(), base::Code::kNotFound);
+  EXPECT_THAT(none.error().message(), HasSubstr("no-such-command"));
+  auto denied = Create(RequestOf("b"), ConfigOf({"/etc/passwd"}));
+  ASSERT_FALSE(denied.ok());
+  EXPECT_EQ(denied.error().code(), base::Code::kPermissionDenied);
+  EXPECT_THAT(denied.error().message(), HasSubstr("ermission denied"));
+}
+
+// Looked for where it will be executed: known at the start only.
 TEST_F(MonitorTest, WhatCannotBeExecutedIs126Or127) {
-  Finished none = Run("a", {"no-such-command"});
+  auto below = [](oci::Config& config, shim::Request&) { config.process->cwd = "/etc"; };
+  Finished none = Run("a", {"./no-such-command"}, "", below);
   EXPECT_EQ(none.status, 127);
   EXPECT_THAT(none.error, HasSubstr("no-such-command"));
   EXPECT_EQ(AfterTheEnd("a").record.exit_status, 127);
-  Finished denied = Run("b", {"/etc/passwd"});
+  Finished denied = Run("b", {"./passwd"}, "", below);
   EXPECT_EQ(denied.status, 126);
   EXPECT_THAT(denied.error, HasSubstr("ermission denied"));
 }
