@@ -1,5 +1,7 @@
 #include "shim/network/scan.h"
 
+#include <errno.h>
+#include <linux/fib_rules.h>
 #include <linux/if_addr.h>
 #include <linux/if_arp.h>
 #include <linux/if_link.h>
@@ -159,6 +161,19 @@ Status Reader::Neighbour(const NetlinkMessage& message) {
   return {};
 }
 
+// Every namespace has three: the local table first, the main and the default one last.
+Status CheckRule(const NetlinkMessage& message) {
+  TRY_ASSIGN(auto header, message.Header<fib_rule_hdr>());
+  TRY_ASSIGN(auto attributes, message.Attributes<fib_rule_hdr>());
+  const uint32_t priority = attributes.Value<uint32_t>(FRA_PRIORITY).value_or(0);
+  const bool selects = header.src_len != 0 || header.dst_len != 0 || header.tos != 0 ||
+                       attributes.Has(FRA_FWMARK) || attributes.Has(FRA_IIFNAME) ||
+                       attributes.Has(FRA_OIFNAME);
+  const bool own = priority == 0 || priority == 32766 || priority == 32767;
+  if (own && !selects && header.action == FR_ACT_TO_TBL) return {};
+  return MakeError(Code::kUnsupported, "the routing rule of priority {} (ip-rule(8))", priority);
+}
+
 template <typename Header>
 Result<std::vector<NetlinkMessage>> DumpAll(NetlinkSocket& netlink, uint16_t type) {
   NetlinkRequest request(type);
@@ -174,6 +189,7 @@ Result<Scan> ReadAnswers(const Answers& answers, const std::set<int>& own) {
   for (const auto& address : answers.addresses) TRY(reader.Address(address));
   for (const auto& route : answers.routes) TRY(reader.Route(route));
   for (const auto& neighbour : answers.neighbours) TRY(reader.Neighbour(neighbour));
+  for (const auto& rule : answers.rules) TRY(CheckRule(rule));
   return reader.Take();
 }
 
@@ -183,6 +199,10 @@ Result<Scan> ScanNamespace(NetlinkSocket& netlink, const std::set<int>& own) {
   TRY_ASSIGN(answers.addresses, DumpAll<ifaddrmsg>(netlink, RTM_GETADDR));
   TRY_ASSIGN(answers.routes, DumpAll<rtmsg>(netlink, RTM_GETROUTE));
   TRY_ASSIGN(answers.neighbours, DumpAll<ndmsg>(netlink, RTM_GETNEIGH));
+  auto rules = DumpAll<fib_rule_hdr>(netlink, RTM_GETRULE);
+  // A kernel that has no rules has none of somebody's.
+  if (!rules && rules.error().err() != EOPNOTSUPP) return std::move(rules).error();
+  if (rules) answers.rules = std::move(*rules);
   return ReadAnswers(answers, own);
 }
 

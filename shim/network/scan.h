@@ -18,8 +18,8 @@ struct Scan {
 
 // Reads the calling thread's namespace. Loopback and the interfaces in `own` are left out, and so
 // is what belongs to a bridge or a bond, whose frames come out there. kUnsupported for an interface
-// in use that is not Ethernet, and for a route with several next hops: they cannot be had in a
-// machine.
+// in use that is not Ethernet, for a route with several next hops, and for routing rules beside
+// the kernel's own: they cannot be had in a machine.
 base::Result<Scan> ScanNamespace(base::NetlinkSocket& netlink, const std::set<int>& own);
 
 // The same from the kernel's answers.
@@ -28,6 +28,7 @@ struct Answers {
   std::vector<base::NetlinkMessage> addresses;
   std::vector<base::NetlinkMessage> routes;
   std::vector<base::NetlinkMessage> neighbours;
+  std::vector<base::NetlinkMessage> rules;
 };
 base::Result<Scan> ReadAnswers(const Answers& answers, const std::set<int>& own);
 

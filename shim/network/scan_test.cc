@@ -3,6 +3,7 @@
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
+#include <linux/fib_rules.h>
 #include <linux/if_addr.h>
 #include <linux/if_arp.h>
 #include <linux/neighbour.h>
@@ -95,6 +96,30 @@ TEST(ScanTest, WhatAMachineCannotHaveIsAnErrorThatNamesIt) {
   answers.links = {Link({})};
   answers.routes = {Route({.multipath = true})};
   EXPECT_EQ(ReadAnswers(answers, {}).error().code(), Code::kUnsupported);
+}
+
+NetlinkMessage Rule(uint32_t priority, const std::string& interface = "") {
+  NetlinkRequest request(RTM_NEWRULE);
+  fib_rule_hdr header{};
+  header.family = AF_INET;
+  header.action = FR_ACT_TO_TBL;
+  request.Header(header);
+  request.Value(FRA_PRIORITY, priority);
+  if (!interface.empty()) request.String(FRA_IIFNAME, interface);
+  return Answer(RTM_NEWRULE, request);
+}
+
+TEST(ScanTest, RulesBesideTheKernelsAreAnError) {
+  Answers answers;
+  answers.rules = {Rule(0), Rule(32766), Rule(32767)};
+  EXPECT_TRUE(ReadAnswers(answers, {}).ok());
+  answers.rules = {Rule(100)};
+  auto rule = ReadAnswers(answers, {});
+  ASSERT_FALSE(rule.ok());
+  EXPECT_EQ(rule.error().code(), Code::kUnsupported);
+  EXPECT_THAT(rule.error().message(), HasSubstr("rule of priority 100"));
+  answers.rules = {Rule(32766, "eth0")};
+  EXPECT_FALSE(ReadAnswers(answers, {}).ok());
 }
 
 TEST(ScanTest, OddAnswersAreErrors) {

@@ -46,6 +46,12 @@ TEST_F(NetworkLimitsTest, WhatIsNoNetworkOfTheContainersIsRefused) {
   Finished tunnel = Create("c");
   EXPECT_NE(tunnel.status, 0);
   EXPECT_THAT(tunnel.err, HasSubstr("tun0: a machine's interfaces are Ethernet"));
+  Here("link del tun0");
+  Here("rule add from 10.9.9.9 lookup 100 priority 77");
+  Finished rule = Create("c");
+  EXPECT_NE(rule.status, 0);
+  EXPECT_THAT(rule.err, HasSubstr("the routing rule of priority 77"));
+  Here("rule del priority 77");
 
   const std::string good = base::ReadFile(bundle_ + "/config.json").value_or("");
   auto replaced = [&](const std::string& what, const std::string& with) {
