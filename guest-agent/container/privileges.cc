@@ -1,5 +1,6 @@
 #include "guest-agent/container/privileges.h"
 
+#include <errno.h>
 #include <grp.h>
 #include <linux/ioprio.h>
 #include <linux/sched.h>
@@ -192,7 +193,9 @@ Status SwitchUser(const ResolvedUser& user, const CapabilityMasks& masks) {
     return HOLT_ERRNO("process.capabilities.ambient: clear");
   for (int capability = 0; capability < 64; ++capability) {
     if (!(masks.ambient >> capability & 1)) continue;
-    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0) != 0)
+    // Only what is permitted and inheritable can be: engines (buildah) name ambient ones that are
+    // not inheritable, and runtimes leave those out.
+    if (prctl(PR_CAP_AMBIENT, PR_CAP_AMBIENT_RAISE, capability, 0, 0) != 0 && errno != EPERM)
       return HOLT_ERRNO("process.capabilities.ambient: raise {}", capability);
   }
   return {};

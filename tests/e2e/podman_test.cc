@@ -131,6 +131,17 @@ TEST_F(PodmanTest, AContainersWholeLife) {
   EXPECT_EQ(Podman({"rm", "c1"}).status, 0);
 }
 
+TEST_F(PodmanTest, BuildsImages) {
+  ASSERT_TRUE(base::MakeDirs(Scratch("build")).ok());
+  ASSERT_TRUE(base::WriteFile(Scratch("build/Containerfile"),
+                              "FROM localhost/demo\nRUN uname -r > /kernel\n"
+                              "CMD [\"cat\", \"/kernel\"]\n")
+                  .ok());
+  Finished built = Podman({"build", "--network=none", "-t", "built", Scratch("build")});
+  ASSERT_EQ(built.status, 0) << built.err;
+  EXPECT_THAT(Run({"--rm", "localhost/built"}).out, HasSubstr("-holt"));
+}
+
 TEST_F(PodmanTest, ATerminal) {
   std::vector<std::string> words = {"/usr/bin/podman",
                                     "--root=" + Scratch("podman/root"),

@@ -26,6 +26,17 @@ TEST_F(SpecPrivilegesTest, FiveSetsOfCapabilities) {
   EXPECT_THAT(run.out, HasSubstr("CapAmb:\t0000000000002000\n"));
 }
 
+TEST_F(SpecPrivilegesTest, AmbientCapabilitiesThatAreNotInheritableAreLeftOut) {
+  config_["process"]["capabilities"] = {{"bounding", {"CAP_CHOWN", "CAP_NET_RAW"}},
+                                        {"effective", {"CAP_CHOWN", "CAP_NET_RAW"}},
+                                        {"permitted", {"CAP_CHOWN", "CAP_NET_RAW"}},
+                                        {"inheritable", {"CAP_NET_RAW"}},
+                                        {"ambient", {"CAP_CHOWN", "CAP_NET_RAW"}}};
+  Finished run = RunScript("grep CapAmb /proc/self/status");
+  EXPECT_EQ(run.status, 0) << run.err;
+  EXPECT_EQ(run.out, "CapAmb:\t0000000000002000\n");
+}
+
 TEST_F(SpecPrivilegesTest, UserGroupsUmaskAndLimits) {
   config_["process"]["user"] = {
       {"uid", 1000}, {"gid", 1001}, {"umask", 077}, {"additionalGids", {5, 6}}};
