@@ -4,6 +4,7 @@
 #include <optional>
 #include <vector>
 
+#include "base/user_namespace.h"
 #include "oci/runtime_spec.h"
 
 namespace holt::oci {
@@ -16,6 +17,14 @@ inline std::optional<uint32_t> OutsideId(const std::vector<IdMapping>& mappings,
     if (id >= mapping.container_id && id - mapping.container_id < mapping.size)
       return mapping.host_id + (id - mapping.container_id);
   return std::nullopt;
+}
+
+// The same as the kernel takes it.
+inline std::vector<base::IdRange> IdRanges(const std::vector<IdMapping>& mappings) {
+  std::vector<base::IdRange> ranges;
+  for (const IdMapping& mapping : mappings)
+    ranges.push_back({mapping.container_id, mapping.host_id, mapping.size});
+  return ranges;
 }
 
 }  // namespace holt::oci

@@ -18,13 +18,6 @@ using base::Result;
 using base::Status;
 using base::UniqueFd;
 
-std::vector<base::IdRange> Ranges(const std::vector<oci::IdMapping>& mappings) {
-  std::vector<base::IdRange> ranges;
-  for (const oci::IdMapping& mapping : mappings)
-    ranges.push_back({mapping.container_id, mapping.host_id, mapping.size});
-  return ranges;
-}
-
 // The container's root, seen from outside. Mappings need not have it: then it stays the agent's.
 uint32_t RootUid(const oci::Linux& spec) { return OutsideId(spec.uid_mappings, 0).value_or(0); }
 uint32_t RootGid(const oci::Linux& spec) { return OutsideId(spec.gid_mappings, 0).value_or(0); }
@@ -53,10 +46,10 @@ bool HasUserNamespace(const oci::Config& config) {
 }
 
 Result<UniqueFd> MakeContainerUserNamespace(const oci::Linux& linux_spec) {
-  TRY_ASSIGN_CONTEXT(
-      UniqueFd made,
-      base::MakeUserNamespace(Ranges(linux_spec.uid_mappings), Ranges(linux_spec.gid_mappings)),
-      "linux");
+  TRY_ASSIGN_CONTEXT(UniqueFd made,
+                     base::MakeUserNamespace(oci::IdRanges(linux_spec.uid_mappings),
+                                             oci::IdRanges(linux_spec.gid_mappings)),
+                     "linux");
   // The network is the machine's, where root of a user namespace is nobody: what root always can
   // is allowed to all. It is the container's own machine.
   TRY(base::WriteFile("/proc/sys/net/ipv4/ip_unprivileged_port_start", "0"));

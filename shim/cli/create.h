@@ -41,8 +41,8 @@ struct CreatedContainer {
   bool terminal = false;
   base::UniqueFd network;  // the container's network namespace
   std::optional<oci::Hooks> hooks;
-  std::string
-      warning;  // to be said when all is done: of a command that fails, engines read one line
+  // To be said when all is done: of a command that fails, engines read one line.
+  std::string warning;
 };
 
 // Makes the container, up to the moment before exec. On an error nothing of it is left.

@@ -6,6 +6,7 @@
 #include <algorithm>
 
 #include "base/user_namespace.h"
+#include "oci/id_mapping.h"
 
 namespace holt::shim {
 namespace {
@@ -13,13 +14,6 @@ namespace {
 using base::Result;
 using base::Status;
 using base::UniqueFd;
-
-std::vector<base::IdRange> Ranges(const std::vector<oci::IdMapping>& mappings) {
-  std::vector<base::IdRange> ranges;
-  for (const oci::IdMapping& mapping : mappings)
-    ranges.push_back({mapping.container_id, mapping.host_id, mapping.size});
-  return ranges;
-}
 
 bool HasOption(const oci::Mount& mount, std::string_view option) {
   return std::find(mount.options.begin(), mount.options.end(), option) != mount.options.end();
@@ -44,7 +38,7 @@ Result<std::optional<IdMappings>> FindIdMappings(const oci::Mount& mount,
 Status BindIdMapped(const std::string& source, const std::string& target, bool recursive,
                     const IdMappings& mappings) {
   TRY_ASSIGN(UniqueFd user_namespace,
-             base::MakeUserNamespace(Ranges(mappings.uids), Ranges(mappings.gids)));
+             base::MakeUserNamespace(oci::IdRanges(mappings.uids), oci::IdRanges(mappings.gids)));
   unsigned recurse = recursive ? AT_RECURSIVE : 0;
   // Detached: the kernel maps no mount that somebody may already use.
   UniqueFd tree(open_tree(AT_FDCWD, source.c_str(), OPEN_TREE_CLONE | OPEN_TREE_CLOEXEC | recurse));

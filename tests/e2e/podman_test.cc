@@ -46,7 +46,7 @@ class PodmanTest : public HoltTest {
     const char* images = getenv("HOLT_TEST_IMAGES");
     return images == nullptr ? "" : images;
   }
-  Finished Podman(const std::vector<std::string>& args, const std::string& input = "") const {
+  std::vector<std::string> Words(const std::vector<std::string>& args) const {
     std::vector<std::string> words = {"/usr/bin/podman",
                                       "--root=" + Scratch("podman/root"),
                                       "--runroot=" + Scratch("podman/run"),
@@ -56,9 +56,13 @@ class PodmanTest : public HoltTest {
                                       "--events-backend=file",
                                       "--runtime=holt"};
     words.insert(words.end(), args.begin(), args.end());
-    return Program::Start(words, {.input = input,
-                                  .environment = {"CONTAINERS_CONF=" + Scratch("containers.conf")}})
-        ->Finish();
+    return words;
+  }
+  std::vector<std::string> Environment() const {
+    return {"CONTAINERS_CONF=" + Scratch("containers.conf")};
+  }
+  Finished Podman(const std::vector<std::string>& args, const std::string& input = "") const {
+    return Program::Start(Words(args), {.input = input, .environment = Environment()})->Finish();
   }
   Finished Run(std::vector<std::string> args, const std::string& input = "") const {
     args.insert(args.begin(), {"run", "--network=none"});
@@ -143,21 +147,8 @@ TEST_F(PodmanTest, BuildsImages) {
 }
 
 TEST_F(PodmanTest, ATerminal) {
-  std::vector<std::string> words = {"/usr/bin/podman",
-                                    "--root=" + Scratch("podman/root"),
-                                    "--runroot=" + Scratch("podman/run"),
-                                    "--tmpdir=" + Scratch("podman/tmp"),
-                                    "--storage-driver=vfs",
-                                    "--cgroup-manager=cgroupfs",
-                                    "--events-backend=file",
-                                    "--runtime=" + Scratch("holt"),
-                                    "run",
-                                    "--rm",
-                                    "-it",
-                                    "--network=none",
-                                    "demo",
-                                    "sh"};
-  auto run = Program::StartOnTerminal(words);
+  auto run = Program::StartOnTerminal(Words({"run", "--rm", "-it", "--network=none", "demo", "sh"}),
+                                      {.environment = Environment()});
   run->Type("tty; stty size; exit 5\n");
   EXPECT_TRUE(run->WaitFor("24 80")) << run->out();
   EXPECT_THAT(run->out(), HasSubstr("/dev/pts/0"));
