@@ -10,6 +10,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "rpc/client.h"
+#include "shim/monitor/start_gate.h"
 
 namespace holt::shim {
 
@@ -54,10 +55,19 @@ class AgentLink {
   };
   void OpenStream(std::function<void(base::Result<Stream>)> done);
 
+  // How many processes may be on their way into the guest at once: with three streams each, fewer
+  // than holt-vmm takes handshakes (64), than the agent's socket lets wait (128) and than it parks
+  // (64).
+  static constexpr size_t kStartsAtOnce = 16;
+  StartGate& start_gate() { return start_gate_; }
+
  private:
   class Dial;
   AgentLink(base::EventLoop& loop, std::string directory, Handlers handlers)
-      : loop_(loop), path_(std::move(directory)), handlers_(std::move(handlers)) {}
+      : loop_(loop),
+        path_(std::move(directory)),
+        handlers_(std::move(handlers)),
+        start_gate_(loop, kStartsAtOnce) {}
   void Connect(uint32_t port, std::string greeting,
                std::function<void(base::Result<base::UniqueFd>)> done);
   void OnAccept();
@@ -75,6 +85,7 @@ class AgentLink {
   bool ready_seen_ = false;
   uint64_t next_stream_ = 1;
   std::unique_ptr<rpc::Client> client_;
+  StartGate start_gate_;
   std::vector<std::shared_ptr<Dial>> dials_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -122,6 +122,17 @@ void Container::Exec(const ExecOptions& options, std::function<void(base::Result
     process->output().HoldForClient();
     if (!options.terminal) process->error_output().HoldForClient();
   }
+  link_.start_gate().Enter(
+      [this, alive = std::weak_ptr<bool>(alive_), options, done](const StartGate::Place& place) {
+        if (alive.expired()) return;
+        // Whoever waits may have been ended meanwhile.
+        if (Find(options.exec_id) == nullptr) return done(NoProcess(options.exec_id));
+        StartExec(options, [place, done](base::Result<int32_t> guest_pid) { done(guest_pid); });
+      });
+}
+
+void Container::StartExec(const ExecOptions& options,
+                          std::function<void(base::Result<int32_t>)> done) {
   OpenStreams(
       options.attach_stdin, options.attach_output, options.attach_output && !options.terminal,
       [this, options, done](base::Result<std::shared_ptr<Streams>> streams) {

@@ -95,6 +95,8 @@ class Container {
   void OpenStreams(bool in, bool out, bool err,
                    std::function<void(base::Result<std::shared_ptr<Streams>>)> done);
   static void Connect(Process& process, Streams& streams);
+  void StartExec(const ExecOptions& options,
+                 std::function<void(base::Result<int32_t> guest_pid)> done);
   void WaitFor(const std::string& exec_id);
   void Forget(const std::string& exec_id);
   void CheckAllDrained();

@@ -9,6 +9,7 @@
 
 #include "base/event_loop.h"
 #include "base/file.h"
+#include "base/file_limit.h"
 #include "base/log.h"
 #include "shim/monitor/sandbox.h"
 
@@ -85,6 +86,9 @@ base::Result<Sandbox::Options> ReadOptions(const Arguments& arguments) {
   return options;
 }
 
+// Streams, clients and stand-ins of hundreds of processes; holt-vmm starts with the same.
+constexpr size_t kWantedFiles = 32 << 10;
+
 int Run(Arguments arguments, int64_t began_nanos) {
   auto loop = base::EventLoop::Create();
   if (!loop) {
@@ -138,5 +142,7 @@ int main(int argc, char** argv) {
   // A peer that went away is an error of the write, not a signal.
   signal(SIGPIPE, SIG_IGN);
   umask(022);
+  if (auto files = base::RaiseFileLimit(shim::kWantedFiles); !files)
+    base::log::Warning("{}", files.error().message());
   return shim::Run(std::move(arguments), began);
 }

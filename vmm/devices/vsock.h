@@ -43,7 +43,7 @@ class Vsock {
 
   // Credit given to each stream, hence the most that waits here for its host side.
   static constexpr uint32_t kBufferBytes = 128 << 10;
-  static constexpr size_t kMaxStreams = 512;
+  static constexpr size_t kMaxStreams = 4096;
   static constexpr size_t kMaxHandshakes = 64;
   static constexpr size_t kMaxResets = 64;
   // Packets handled in one go, so that a busy guest leaves the loop to others.

@@ -15,6 +15,7 @@
 #include <array>
 
 #include "base/file.h"
+#include "base/file_limit.h"
 #include "vmm/fsd/credentials.h"
 #include "vmm/fsd/proc_path.h"
 
@@ -46,7 +47,7 @@ constexpr std::array kKept = {
     CAP_SETFCAP,  // security.capability
 };
 
-constexpr rlim_t kWantedFiles = 1 << 20;
+constexpr size_t kWantedFiles = 1 << 20;
 
 UniqueFd OpenTree(int dirfd, const char* path, unsigned flags) {
   return UniqueFd(static_cast<int>(syscall(SYS_open_tree, dirfd, path, flags)));
@@ -55,20 +56,13 @@ UniqueFd OpenTree(int dirfd, const char* path, unsigned flags) {
 }  // namespace
 
 Result<size_t> SetLimits() {
-  rlimit files{};
-  if (getrlimit(RLIMIT_NOFILE, &files) != 0) return HOLT_ERRNO("RLIMIT_NOFILE");
-  rlimit raised{std::max(files.rlim_max, kWantedFiles), std::max(files.rlim_max, kWantedFiles)};
-  if (setrlimit(RLIMIT_NOFILE, &raised) != 0) {
-    raised = {files.rlim_max, files.rlim_max};
-    if (setrlimit(RLIMIT_NOFILE, &raised) != 0)
-      return HOLT_ERRNO("RLIMIT_NOFILE {}", files.rlim_max);
-  }
+  TRY_ASSIGN(size_t files, base::RaiseFileLimit(kWantedFiles));
   // No core file with a guest's data in it. A write past RLIMIT_FSIZE is EFBIG, not a signal.
   rlimit none{0, 0};
   if (setrlimit(RLIMIT_CORE, &none) != 0) return HOLT_ERRNO("RLIMIT_CORE");
   signal(SIGXFSZ, SIG_IGN);
   signal(SIGPIPE, SIG_IGN);
-  return static_cast<size_t>(raised.rlim_cur);
+  return files;
 }
 
 Result<UniqueFd> EnterNamespaces(int shared_dir, bool read_only) {
