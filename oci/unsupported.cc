@@ -105,15 +105,34 @@ Status CheckGuestSupport(const Config& config) {
   return {};
 }
 
+namespace {
+
+Status CheckVm(const Vm& vm) {
+  if (vm.hypervisor) return Unsupported("vm.hypervisor", "the machine is holt's own");
+  if (vm.image) return Unsupported("vm.image", "the container's root is root.path");
+  if (vm.kernel) {
+    if (!vm.kernel->initrd.empty())
+      return Unsupported("vm.kernel.initrd", "holt's agent is in the machine's");
+    if (!vm.kernel->parameters.empty()) return Unsupported("vm.kernel.parameters");
+  }
+  if (!vm.hw_config) return {};
+  if (!vm.hw_config->device_tree.empty()) return Unsupported("vm.hwConfig.deviceTree");
+  if (!vm.hw_config->dtdevs.empty()) return Unsupported("vm.hwConfig.dtdevs");
+  if (!vm.hw_config->iomems.empty()) return Unsupported("vm.hwConfig.iomems");
+  if (!vm.hw_config->irqs.empty()) return Unsupported("vm.hwConfig.irqs");
+  return {};
+}
+
+}  // namespace
+
 Status CheckHostSupport(const Config& config) {
-  if (config.vm) return Unsupported("vm");
+  if (config.vm) TRY(CheckVm(*config.vm));
   if (!config.linux_) return {};
   const Linux& linux_spec = *config.linux_;
   const Namespace* network = FindNamespace(config, "network");
   if (!network)
     return Unsupported("linux.namespaces",
                        "no network namespace: a virtual machine cannot share the host's network");
-  if (!linux_spec.net_devices.empty()) return Unsupported("linux.netDevices");
   if (linux_spec.intel_rdt) return Unsupported("linux.intelRdt");
   return {};
 }

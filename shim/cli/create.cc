@@ -14,6 +14,7 @@
 #include "shim/cli/subcommands.h"
 #include "shim/hooks/hooks.h"
 #include "shim/network/config.h"
+#include "shim/network/net_devices.h"
 #include "shim/run/accel.h"
 #include "shim/run/convert.h"
 #include "shim/run/launch.h"
@@ -47,27 +48,6 @@ base::Result<oci::Config> ReadBundle(const std::string& bundle) {
 }
 
 // The machine that the bundle's own limits ask for.
-base::Result<MachineSize> SizeFor(const oci::Config& config) {
-  std::optional<uint64_t> memory;
-  uint32_t cpus_milli = 0;
-  if (config.linux_ && config.linux_->resources) {
-    const oci::Resources& resources = *config.linux_->resources;
-    if (resources.memory && resources.memory->limit.value_or(-1) > 0)
-      memory = static_cast<uint64_t>(*resources.memory->limit);
-    if (resources.cpu && resources.cpu->quota.value_or(-1) > 0) {
-      uint64_t period = resources.cpu->period.value_or(100'000);
-      uint64_t quota = static_cast<uint64_t>(*resources.cpu->quota);
-      // Beyond what any machine has it is a bound that bounds nothing.
-      cpus_milli = static_cast<uint32_t>(
-          std::min<uint64_t>(period == 0 ? 0 : quota * 1000 / period, kMaxVcpus * 1000));
-    }
-  }
-  TRY_ASSIGN(uint64_t host_memory, HostMemory());
-  auto size = SizeMachine(memory, cpus_milli, host_memory);
-  if (!size) return std::move(size).error().Wrap("linux.resources.memory.limit");
-  return size;
-}
-
 base::Status CheckFlags(const CreateFlags& flags, const oci::Config& config, bool foreground) {
   if (flags.preserve_fds != 0)
     return MakeError(
@@ -97,6 +77,7 @@ base::Status AddStub(const CreateFlags& flags, const Global& global,
   stub.console_socket = flags.console_socket;
   stub.network = created.network.get();
   TRY_ASSIGN(pid_t pid, StartStub(stub));
+  TRY(network::MoveNetDevices(created.net_devices, created.network.get()));
   TRY(RunHooksOfCreation(global, flags.id(), created, pid));
   return WritePidFile(flags.pid_file, pid);
 }
@@ -140,7 +121,8 @@ base::Result<CreatedContainer> CreateFromBundle(const CreateFlags& flags, const 
   request.bundle = bundle;
   request.rootfs = In(bundle, config.root->path);
   request.command = DescribeCommand(config.process->args);
-  TRY_ASSIGN(MachineSize size, SizeFor(config));
+  TRY_ASSIGN(uint64_t host_memory, HostMemory());
+  TRY_ASSIGN(MachineSize size, MachineFor(config, host_memory));
   request.memory_bytes = size.memory_bytes;
   request.vcpus = size.vcpus;
   request.stdin_open = true;
@@ -153,6 +135,10 @@ base::Result<CreatedContainer> CreateFromBundle(const CreateFlags& flags, const 
   request.accel = AccelName(accel.accel);
   request.qemu = accel.qemu;
   TRY(FillInstallation(request));
+  if (config.vm && config.vm->kernel) {
+    request.kernel = config.vm->kernel->path;
+    TRY_CONTEXT(CheckKernelFile(request.kernel), "vm.kernel.path");
+  }
   TRY_ASSIGN(CgroupChoice cgroup, ChooseCgroup(global.cgroup_manager, config, id));
   request.cgroup = cgroup.place;
   request.overhead_bytes = global.machine_overhead;
@@ -160,6 +146,7 @@ base::Result<CreatedContainer> CreateFromBundle(const CreateFlags& flags, const 
   created.terminal = config.process->terminal;
   created.warning = std::move(cgroup.warning);
   created.hooks = config.hooks;
+  if (config.linux_) created.net_devices = config.linux_->net_devices;
   TRY_ASSIGN(created.network, network::NamespaceOf(config));
   TRY_ASSIGN(created.launched, LaunchSandbox(global.registry(), request, config, std::nullopt,
                                              created.network.get()));

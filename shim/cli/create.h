@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <cstdint>
+#include <map>
 #include <optional>
 #include <string>
 #include <string_view>
@@ -40,6 +41,7 @@ struct CreatedContainer {
   Launched launched;
   bool terminal = false;
   base::UniqueFd network;  // the container's network namespace
+  std::map<std::string, oci::NetDevice> net_devices;
   std::optional<oci::Hooks> hooks;
   // To be said when all is done: of a command that fails, engines read one line.
   std::string warning;

@@ -11,6 +11,7 @@
 #include "shim/cli/report.h"
 #include "shim/hooks/hooks.h"
 #include "shim/monitor/cleanup.h"
+#include "shim/network/net_devices.h"
 #include "shim/run/session.h"
 
 namespace holt::shim::cli {
@@ -63,6 +64,7 @@ base::Result<int> Stay(const RunBundleFlags& flags, const Global& global,
   options.stand_in = true;
   TRY_ASSIGN(auto session, Session::Open(std::move(options)));
   TRY(session->Attach());
+  TRY(network::MoveNetDevices(created.net_devices, created.network.get()));
   // Where hooks look for it.
   if (setns(created.network.get(), CLONE_NEWNET) != 0) return HOLT_ERRNO("network namespace");
   TRY(RunHooksOfCreation(global, flags.create.id(), created, getpid()));

@@ -4,6 +4,7 @@
 #include <optional>
 
 #include "base/result.h"
+#include "oci/runtime_spec.h"
 
 // How large a machine a container gets.
 namespace holt::shim {
@@ -33,6 +34,10 @@ uint64_t ContainerBytes(uint64_t machine_bytes);
 // the host's OOM killer.
 base::Result<MachineSize> SizeMachine(std::optional<uint64_t> memory_limit, uint32_t cpus_milli,
                                       uint64_t host_bytes);
+
+// The machine for a config.json: what linux.resources of it need, and what vm.hwConfig asks for
+// beyond that.
+base::Result<MachineSize> MachineFor(const oci::Config& config, uint64_t host_bytes);
 
 // MemTotal of this host.
 base::Result<uint64_t> HostMemory();

@@ -154,6 +154,24 @@ TEST(Sizing, RefusesTooLittleAndTooMuch) {
   EXPECT_FALSE(SizeMachine({}, 33'000, kHost).ok());
 }
 
+TEST(Sizing, HardwareOfTheConfigurationIsKept) {
+  constexpr uint64_t kHost = 8192 * kMiB;
+  oci::Config config;
+  config.vm = oci::Vm{.hw_config = oci::VmHwConfig{.vcpus = 3, .memory = 301 * kMiB}};
+  EXPECT_EQ(MachineFor(config, kHost).value().vcpus, 3u);
+  EXPECT_EQ(MachineFor(config, kHost).value().memory_bytes, 302 * kMiB);
+  config.linux_ = oci::Linux{.resources = oci::Resources{.memory = oci::MemoryResources{}}};
+  config.linux_->resources->memory->limit = 256 * kMiB;
+  EXPECT_THAT(MachineFor(config, kHost).error().message(),
+              HasSubstr("vm.hwConfig.memory: 301 MiB: the machine needs 360 MiB"));
+  config.vm->hw_config->memory = 2 * kHost;
+  EXPECT_THAT(MachineFor(config, kHost).error().message(), HasSubstr("vm.hwConfig.memory"));
+  config.vm->hw_config = oci::VmHwConfig{.vcpus = 33};
+  EXPECT_THAT(MachineFor(config, kHost).error().message(), HasSubstr("vm.hwConfig.vcpus: 33"));
+  config.vm->hw_config = oci::VmHwConfig{};
+  EXPECT_EQ(MachineFor(config, kHost).value().memory_bytes, 360 * kMiB);
+}
+
 TEST(ValuesTest, Durations) {
   EXPECT_EQ(ParseDuration("5s").value_or(-1), 5'000'000'000);
   EXPECT_EQ(ParseDuration("1m30s").value_or(-1), 90'000'000'000);

@@ -65,7 +65,7 @@ class NetworkTest : public HoltTest {
   static bool Slow() { return Accel() == "kvm"; }
 
   void WriteConfig(const std::string& command, bool path = true,
-                   const std::string& annotations = "") {
+                   const std::string& annotations = "", const std::string& more_linux = "") {
     const std::string network =
         path ? R"({"type":"network","path":"/run/netns/)" + here_ + "\"}" : R"({"type":"network"})";
     const std::string capabilities = R"(["CAP_NET_RAW","CAP_NET_ADMIN"])";
@@ -79,7 +79,7 @@ class NetworkTest : public HoltTest {
         R"({"destination":"/sys","type":"sysfs","source":"sysfs","options":["ro"]},)"
         R"({"destination":"/dev","type":"tmpfs","source":"tmpfs"}],)"
         R"("linux":{"namespaces":[{"type":"pid"},{"type":"mount"},{"type":"ipc"},{"type":"uts"},)" +
-        network + "]}}";
+        network + "]" + more_linux + "}}";
     ASSERT_TRUE(base::WriteFile(bundle_ + "/config.json", config).ok());
   }
   // What it says goes to files: its stdio is the container's until that ends.

@@ -27,7 +27,30 @@ TEST_F(SpecResourcesTest, LimitsAreInTheCgroup) {
                            "memory.high 99999744\n", "memory.swap.max 0\n",
                            "cpu.max 50000 200000\n", "pids.max 77\n", "hugetlb.2MB.max 4194304\n"})
     EXPECT_THAT(run.out, HasSubstr(line));
-  if (!PeerDiffers("cpu.burst")) EXPECT_THAT(run.out, HasSubstr("cpu.max.burst 1000\n"));
+  if (!PeerDiffers("cpu.burst")) {
+    EXPECT_THAT(run.out, HasSubstr("cpu.max.burst 1000\n"));
+  }
+}
+
+TEST_F(SpecResourcesTest, TheMachineIsAsVmSays) {
+  if (PeerDiffers("vm")) return;
+  // A kernel of its own: the same one from elsewhere, which is then not holt's any more.
+  const std::string kernel = Scratch("kernel");
+  ASSERT_EQ(Program::Start({"/bin/cp", BuildDirectory() + "/share/holt/vmlinux", kernel}, {})
+                ->Finish()
+                .status,
+            0);
+  config_["vm"] = {{"kernel", {{"path", kernel}}},
+                   {"hwConfig", {{"vcpus", 2}, {"memory", 300 << 20}}}};
+  Finished run =
+      RunScript("nproc; while read name value _; do echo $name $value; done < /proc/meminfo");
+  EXPECT_EQ(run.status, 0) << run.err;
+  EXPECT_THAT(run.out, testing::StartsWith("2\n"));
+  const size_t at = run.out.find("MemTotal: ");
+  ASSERT_NE(at, std::string::npos);
+  const long kilobytes = atol(run.out.c_str() + at + 10);
+  EXPECT_GT(kilobytes, 220 << 10);
+  EXPECT_LT(kilobytes, 300 << 10);
 }
 
 TEST_F(SpecResourcesTest, LimitsHold) {

@@ -54,6 +54,12 @@ TEST_F(SpecValuesTest, WrongValuesAreNamed) {
            {"options", {"bind"}}});
   });
   ExpectRefused("root.path", [](json& c) { c["root"]["path"] = "no-such-root"; });
+  ExpectRefused("vm.kernel.path: ", [](json& c) {
+    c["vm"] = {{"kernel", {{"path", "/etc/passwd"}}}};
+  });
+  ExpectRefused("vm.hwConfig.memory: ", [](json& c) {
+    c["vm"] = {{"hwConfig", {{"memory", 1 << 20}}}};
+  });
   ExpectRefused("linux.sysctl", [](json& c) { c["linux"]["sysctl"] = {{"kernel.nothing", "1"}}; });
 }
 
