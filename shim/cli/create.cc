@@ -66,20 +66,13 @@ base::Status CheckFlags(const CreateFlags& flags, const oci::Config& config, boo
   return {};
 }
 
-// The stub, and what is to happen before the creation is done: the pid-file comes last.
-base::Status AddStub(const CreateFlags& flags, const Global& global,
-                     const CreatedContainer& created) {
-  StubOptions stub;
-  TRY_ASSIGN(stub.installation, FindInstallation());
-  stub.paths = created.launched.paths;
-  stub.container_id = flags.id();
-  stub.terminal = created.terminal;
-  stub.console_socket = flags.console_socket;
-  stub.network = created.network.get();
-  TRY_ASSIGN(pid_t pid, StartStub(stub));
-  TRY(network::MoveNetDevices(created.net_devices, created.network.get()));
-  TRY(RunHooksOfCreation(global, flags.id(), created, pid));
-  return WritePidFile(flags.pid_file, pid);
+// prestart, createRuntime and createContainer hooks; `pid` stands for the container's process.
+base::Status RunHooksOfCreation(const Global& global, const std::string& id,
+                                const CreatedContainer& created, pid_t pid) {
+  if (!created.hooks) return {};
+  TRY_ASSIGN(Sandbox sandbox, global.registry().Find(id));
+  sandbox.record.pid = pid;
+  return RunCreateHooks(*created.hooks, sandbox.record);
 }
 
 // What a creation that failed late leaves is destroyed as a container is, poststop hooks included.
@@ -153,17 +146,25 @@ base::Result<CreatedContainer> CreateFromBundle(const CreateFlags& flags, const 
   return created;
 }
 
-base::Status RunHooksOfCreation(const Global& global, const std::string& id,
-                                const CreatedContainer& created, pid_t pid) {
-  if (!created.hooks) return {};
-  TRY_ASSIGN(Sandbox sandbox, global.registry().Find(id));
-  sandbox.record.pid = pid;
-  return RunCreateHooks(*created.hooks, sandbox.record);
+base::Status AddStub(const CreateFlags& flags, const Global& global,
+                     const CreatedContainer& created, int holder) {
+  StubOptions stub;
+  TRY_ASSIGN(stub.installation, FindInstallation());
+  stub.paths = created.launched.paths;
+  stub.container_id = flags.id();
+  stub.terminal = created.terminal;
+  stub.console_socket = flags.console_socket;
+  stub.network = created.network.get();
+  stub.holder = holder;
+  TRY_ASSIGN(pid_t pid, StartStub(stub));
+  TRY(network::MoveNetDevices(created.net_devices, created.network.get()));
+  TRY(RunHooksOfCreation(global, flags.id(), created, pid));
+  return WritePidFile(flags.pid_file, pid);
 }
 
 base::Result<CreatedContainer> CreateWithStub(const CreateFlags& flags, const Global& global) {
   TRY_ASSIGN(CreatedContainer created, CreateFromBundle(flags, global, {}));
-  if (auto added = AddStub(flags, global, created); !added) {
+  if (auto added = AddStub(flags, global, created, -1); !added) {
     Undo(global, flags.id());
     return std::move(added).error();
   }

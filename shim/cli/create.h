@@ -51,11 +51,13 @@ struct CreatedContainer {
 base::Result<CreatedContainer> CreateFromBundle(const CreateFlags& flags, const Global& global,
                                                 BundleUse use);
 
-// prestart, createRuntime and createContainer hooks; `pid` stands for the container's process.
-base::Status RunHooksOfCreation(const Global& global, const std::string& id,
-                                const CreatedContainer& created, pid_t pid);
+// The stub that stands for its process, then what is to happen before the creation is done:
+// linux.netDevices, the prestart, createRuntime and createContainer hooks, and last the pid-file.
+// `holder` as in StubOptions.
+base::Status AddStub(const CreateFlags& flags, const Global& global,
+                     const CreatedContainer& created, int holder);
 
-// The same, with a stub that stands in for its process; its pid is in the pid-file.
+// Both; the stub has this process's stdio.
 base::Result<CreatedContainer> CreateWithStub(const CreateFlags& flags, const Global& global);
 
 }  // namespace holt::shim::cli

@@ -1,6 +1,6 @@
 #include "shim/cli/run_bundle.h"
 
-#include <sched.h>
+#include <fcntl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -11,7 +11,6 @@
 #include "shim/cli/report.h"
 #include "shim/hooks/hooks.h"
 #include "shim/monitor/cleanup.h"
-#include "shim/network/net_devices.h"
 #include "shim/run/session.h"
 
 namespace holt::shim::cli {
@@ -61,14 +60,15 @@ base::Result<int> Stay(const RunBundleFlags& flags, const Global& global,
   options.container_id = flags.create.id();
   options.terminal = created.terminal;
   options.input = true;
-  options.stand_in = true;
   TRY_ASSIGN(auto session, Session::Open(std::move(options)));
   TRY(session->Attach());
-  TRY(network::MoveNetDevices(created.net_devices, created.network.get()));
-  // Where hooks look for it.
-  if (setns(created.network.get(), CLONE_NEWNET) != 0) return HOLT_ERRNO("network namespace");
-  TRY(RunHooksOfCreation(global, flags.create.id(), created, getpid()));
-  TRY(WritePidFile(flags.create.pid_file, getpid()));
+  int holder[2];
+  if (pipe2(holder, O_CLOEXEC) != 0) return HOLT_ERRNO("pipe");
+  base::UniqueFd read_end(holder[0]);
+  // Until this process ends.
+  base::UniqueFd write_end(holder[1]);
+  TRY(AddStub(flags.create, global, created, read_end.get()));
+  read_end.Reset();
   auto started = session->Call<monitor::v1::Empty>("Start", RequestOf(flags));
   if (!started) {
     if (session->interrupted_by() != 0) return 128 + session->interrupted_by();

@@ -23,7 +23,8 @@ using base::UniqueFd;
 constexpr char kUsage[] =
     "usage: holt-stub --attach SOCKET --container ID [--exec ID] [--terminal] [--console-socket "
     "SOCKET]\n"
-    "                 [--status-fd N] [--join-mounts N | --monitor-mounts N --share DIR\n"
+    "                 [--status-fd N] [--holder-fd N] [--join-mounts N | --monitor-mounts N "
+    "--share DIR\n"
     "                 [--volumes PLACE DESTINATION ...]]\n"
     "Started by holt; not meant to be run by hand.\n";
 
@@ -35,6 +36,7 @@ struct Arguments {
   bool terminal = false;
   const char* console_socket = nullptr;
   UniqueFd status;
+  UniqueFd holder;  // of the stdio, if that is not us
   View view;
   UniqueFd mounts;  // the view's namespace
 };
@@ -59,9 +61,10 @@ bool Parse(int argc, char** argv, Arguments& arguments) {
     } else if (strcmp(argv[i], "--terminal") == 0) {
       arguments.terminal = true;
       continue;
-    } else if (strcmp(argv[i], "--status-fd") == 0) {
-      arguments.status = UniqueFd(Descriptor(value()));
-      if (!arguments.status) return false;
+    } else if (strcmp(argv[i], "--status-fd") == 0 || strcmp(argv[i], "--holder-fd") == 0) {
+      UniqueFd& fd = argv[i][2] == 's' ? arguments.status : arguments.holder;
+      fd = UniqueFd(Descriptor(value()));
+      if (!fd) return false;
       continue;
     } else if (strcmp(argv[i], "--join-mounts") == 0 || strcmp(argv[i], "--monitor-mounts") == 0) {
       bool join = argv[i][2] == 'j';
@@ -113,15 +116,7 @@ class Stub {
       terminal_ = MakeTerminal(arguments_.console_socket, error, error_size);
       if (!terminal_) return false;
     }
-    out_ = Attach(target, "stdout", error, error_size);
-    if (!out_) return false;
-    if (!arguments_.terminal) {
-      err_ = Attach(target, "stderr", error, error_size);
-      if (!err_) return false;
-    }
-    // A process whose input is /dev/null has no such stream; ours is left alone then.
-    char ignored[256];
-    in_ = Attach(target, "stdin", ignored, sizeof ignored);
+    if (!arguments_.holder && !AttachStreams(error, error_size)) return false;
     // From here on nothing of the host has a name.
     if (arguments_.mounts && !EnterView(arguments_.view, error, error_size)) return false;
     arguments_.mounts.Reset();
@@ -137,6 +132,19 @@ class Stub {
     return true;
   }
 
+  bool AttachStreams(char* error, size_t error_size) {
+    out_ = Attach(arguments_.target, "stdout", error, error_size);
+    if (!out_) return false;
+    if (!arguments_.terminal) {
+      err_ = Attach(arguments_.target, "stderr", error, error_size);
+      if (!err_) return false;
+    }
+    // A process whose input is /dev/null has no such stream; ours is left alone then.
+    char ignored[256];
+    in_ = Attach(arguments_.target, "stdin", ignored, sizeof ignored);
+    return true;
+  }
+
   // Until the process has ended and its output is out. Returns its exit status.
   int Run() {
     bool terminal = static_cast<bool>(terminal_);
@@ -149,11 +157,14 @@ class Stub {
                       {ended_ ? -1 : control_.get(), POLLIN, 0},
                       ended_ ? pollfd{-1, 0, 0} : in.Wanted(),
                       out.Wanted(),
-                      err.Wanted()};
-      if (poll(fds, 5, -1) < 0) {
+                      err.Wanted(),
+                      {arguments_.holder.get(), 0, 0}};
+      if (poll(fds, 6, -1) < 0) {
         if (errno == EINTR) continue;
         return kLost;
       }
+      // Whoever had the stdio was killed; the monitor ends a process whose stub is gone.
+      if (fds[5].revents != 0 && !ended_) return kLost;
       if (fds[0].revents != 0) TakeSignal();
       if (fds[1].revents != 0) TakeControl();
       in.OnReady(fds[2].revents);

@@ -92,9 +92,14 @@ base::Result<pid_t> StartStub(const StubOptions& options) {
   if (!options.console_socket.empty())
     spawn.argv.insert(spawn.argv.end(), {"--console-socket", options.console_socket});
   spawn.fds = {{write_end.get(), 3}};
-  // What the engine gave; one that is closed becomes /dev/null.
-  for (int fd = 0; fd < 3; ++fd)
-    if (fcntl(fd, F_GETFD) >= 0) spawn.fds.emplace_back(fd, fd);
+  if (options.holder >= 0) {
+    spawn.fds.emplace_back(options.holder, 5);
+    spawn.argv.insert(spawn.argv.end(), {"--holder-fd", "5"});
+  } else {
+    // What the engine gave; one that is closed becomes /dev/null.
+    for (int fd = 0; fd < 3; ++fd)
+      if (fcntl(fd, F_GETFD) >= 0) spawn.fds.emplace_back(fd, fd);
+  }
   namespaces.AddTo(options, spawn);
   spawn.new_session = true;
   spawn.working_directory = "/";

@@ -21,12 +21,16 @@ struct StubOptions {
   // The container's network namespace (borrowed). An exec's stub has that of the container's stub;
   // without either it gets one of its own.
   int network = -1;
+  // A descriptor (borrowed): somebody else has the process's stdio, and the stub is only its
+  // number. It ends, and takes the process along, when the other side of that is closed.
+  int holder = -1;
 };
 
-// Starts a holt-stub that inherits the caller's stdio (and nothing else), in a session of its own,
-// and waits until it is attached and shows nothing but the container. Its pid is the container's
-// pid on the host; when the caller exits it is orphaned to the engine's subreaper, which waits for
-// it. The monitor learns its pid from the connection (state.json: pid).
+// Starts a holt-stub that inherits the caller's stdio (unless somebody else holds it), and nothing
+// else, in a session of its own, and waits until it is attached and shows nothing but the
+// container. Its pid is the container's pid on the host; when the caller exits it is orphaned to
+// the engine's subreaper, which waits for it. The monitor learns its pid from the connection
+// (state.json: pid).
 base::Result<pid_t> StartStub(const StubOptions& options);
 
 }  // namespace holt::shim

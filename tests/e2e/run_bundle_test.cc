@@ -3,6 +3,8 @@
 #include <gmock/gmock.h>
 #include <signal.h>
 
+#include <filesystem>
+
 #include "tests/e2e/bundle_fixture.h"
 
 namespace holt {
@@ -45,11 +47,22 @@ TEST_F(RunBundleTest, ItsPidIsTheContainersPid) {
       Config(R"(["sh","-c","trap 'exit 6' TERM; echo ready; while :; do sleep 0.05; done"])"));
   auto run = Program::Start(Command(RunArgs({"--keep", "--pid-file", Scratch("pid"), "c1"})), {});
   ASSERT_TRUE(run->WaitFor("ready"));
-  EXPECT_EQ(PidFile(), std::to_string(run->pid()));
+  EXPECT_NE(PidFile(), std::to_string(run->pid()));
   EXPECT_THAT(Holt({"state", "c1"}).out, HasSubstr("\"pid\": " + PidFile()));
+  // What engines look for behind it is the container's, not this command's.
+  EXPECT_EQ(base::ReadFile("/proc/" + PidFile() + "/root/etc/hostname").value_or("none"),
+            base::ReadFile(bundle_ + "/rootfs/etc/hostname").value_or(""));
+  for (const char* kind : {"mnt", "pid", "net"})
+    EXPECT_NE(std::filesystem::read_symlink("/proc/" + PidFile() + "/ns/" + kind),
+              std::filesystem::read_symlink(std::string("/proc/self/ns/") + kind));
   run->Signal(SIGTERM);
   EXPECT_EQ(run->Finish().status, 6);
   EXPECT_EQ(Holt({"delete", "c1"}).status, 0);
+
+  auto by_pid = Program::Start(Command(RunArgs({"--pid-file", Scratch("pid"), "c1"})), {});
+  ASSERT_TRUE(by_pid->WaitFor("ready"));
+  EXPECT_EQ(kill(atoi(PidFile().c_str()), SIGTERM), 0);
+  EXPECT_EQ(by_pid->Finish().status, 6);
 
   auto killed = Program::Start(Command(RunArgs({"c1"})), {});
   ASSERT_TRUE(killed->WaitFor("ready"));
