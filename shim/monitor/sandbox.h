@@ -105,6 +105,9 @@ class Sandbox {
   base::Status CheckRunning() const;
   void SetFrozen(bool frozen, Done done);
   void WatchOom();
+  // conmon watches the host's memory.events, where a guest's kernel is not seen: Podman and CRI-O
+  // find what it would leave, the file "oom" in the bundle.
+  void TellEngineOfOom();
   void AnswerOomWaiters();
   void EndControl();
   // sandbox_cgroup.cc: the host's cgroup.

@@ -1,3 +1,6 @@
+#include <fcntl.h>
+
+#include "base/file.h"
 #include "base/log.h"
 #include "oci/unsupported.h"
 #include "shim/cgroup/limits.h"
@@ -108,11 +111,21 @@ void Sandbox::WatchOom() {
       return;
     }
     ++oom_kills_;
+    TellEngineOfOom();
     AnswerOomWaiters();
     loop_.AddTimer(kOomInterval, [this] {
       if (phase_ != Phase::kExited && phase_ != Phase::kTeardown) WatchOom();
     });
   });
+}
+
+void Sandbox::TellEngineOfOom() {
+  if (options_.request.bundle.empty()) return;
+  // Only the engine may have made this; a link of somebody's is not followed.
+  auto file = base::Open(options_.request.bundle + "/oom",
+                         O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0644);
+  if (!file && file.error().err() != EEXIST)
+    base::log::Warning("the engine's sign of lacking memory: {}", file.error().message());
 }
 
 void Sandbox::WaitOom(OomWaiter waiter) {

@@ -74,6 +74,7 @@ void Sandbox::OnExit(const ProcessExit& exit) {
   record_.status = "stopped";
   record_.exit_status = exit.status;
   record_.oom_killed = exit.oom_killed;
+  if (exit.oom_killed) TellEngineOfOom();
   record_.error = exit.error;
   record_.exited_unix_nanos = NowUnixNanos();
   Save();

@@ -135,6 +135,13 @@ TEST_F(PodmanTest, AContainersWholeLife) {
   EXPECT_EQ(Podman({"rm", "c1"}).status, 0);
 }
 
+TEST_F(PodmanTest, LackOfMemoryIsTold) {
+  EXPECT_EQ(Run({"--name=c1", "--memory=32m", "demo", "sh", "-c", "tail /dev/zero"}).status, 137);
+  EXPECT_EQ(Podman({"inspect", "c1", "--format", "{{.State.OOMKilled}}"}).out, "true\n");
+  EXPECT_EQ(Run({"--name=c2", "--memory=32m", "demo", "sh", "-c", "exit 137"}).status, 137);
+  EXPECT_EQ(Podman({"inspect", "c2", "--format", "{{.State.OOMKilled}}"}).out, "false\n");
+}
+
 TEST_F(PodmanTest, BuildsImages) {
   ASSERT_TRUE(base::MakeDirs(Scratch("build")).ok());
   ASSERT_TRUE(base::WriteFile(Scratch("build/Containerfile"),
