@@ -122,8 +122,8 @@ void Sandbox::WatchOom() {
 void Sandbox::TellEngineOfOom() {
   if (options_.request.bundle.empty()) return;
   // Only the engine may have made this; a link of somebody's is not followed.
-  auto file = base::Open(options_.request.bundle + "/oom",
-                         O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0644);
+  auto file =
+      base::Open(options_.request.bundle + "/oom", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0644);
   if (!file && file.error().err() != EEXIST)
     base::log::Warning("the engine's sign of lacking memory: {}", file.error().message());
 }
