@@ -36,12 +36,14 @@ root=$work/root log=$work/log
 say "building the test host's root with mmdebstrap: one to two minutes, once"
 start=$SECONDS
 source_line=$("$here/../debian/source.sh" "$kSuite")
+# For packages that name it (apt takes nothing else from it).
+backports_line=$("$here/../debian/source.sh" "$kSuite-backports")
 mmdebstrap --variant=apt --mode=root --architectures=amd64 --include="$packages" \
   --aptopt='APT::Install-Recommends "false"' \
   --dpkgopt='path-exclude=/usr/share/doc/*' --dpkgopt='path-exclude=/usr/share/man/*' \
   --dpkgopt='path-exclude=/usr/share/locale/*' \
   --customize-hook='chroot "$1" sh -eu' \
-  "$kSuite" "$root" "$source_line" 2>"$log" <<'HOOK' || { tail -n 20 "$log" >&2; die "mmdebstrap failed"; }
+  "$kSuite" "$root" "$source_line" "$backports_line" 2>"$log" <<'HOOK' || { tail -n 20 "$log" >&2; die "mmdebstrap failed"; }
 # The kernel is unpacked, not installed: its package would pull in the tools of an initramfs that we do not use.
 cd /tmp
 kernel=$(apt-cache depends linux-image-cloud-amd64 | sed -n 's/.*Depends: \(linux-image-[^ ]*\)$/\1/p' | head -n 1)
