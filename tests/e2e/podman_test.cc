@@ -51,7 +51,7 @@ class PodmanTest : public HoltTest {
                                       "--root=" + Scratch("podman/root"),
                                       "--runroot=" + Scratch("podman/run"),
                                       "--tmpdir=" + Scratch("podman/tmp"),
-                                      "--storage-driver=vfs",
+                                      "--storage-driver=overlay",
                                       "--cgroup-manager=cgroupfs",
                                       "--events-backend=file",
                                       "--runtime=holt"};
@@ -140,6 +140,30 @@ TEST_F(PodmanTest, LackOfMemoryIsTold) {
   EXPECT_EQ(Podman({"inspect", "c1", "--format", "{{.State.OOMKilled}}"}).out, "true\n");
   EXPECT_EQ(Run({"--name=c2", "--memory=32m", "demo", "sh", "-c", "exit 137"}).status, 137);
   EXPECT_EQ(Podman({"inspect", "c2", "--format", "{{.State.OOMKilled}}"}).out, "false\n");
+}
+
+// A few in every test run, $HOLT_TEST_CONTAINERS of them in tests/soak.sh.
+TEST_F(PodmanTest, ManyAtOnce) {
+  const char* wanted = getenv("HOLT_TEST_CONTAINERS");
+  const std::string count = wanted != nullptr ? wanted : "4";
+  auto each = [&](const std::string& script, const std::vector<std::string>& args) {
+    std::vector<std::string> words = {
+        "/bin/bash", "-c",
+        "for i in $(seq " + count + "); do { " + script + "; } || echo $i: $? & done; wait", "-"};
+    for (const std::string& word : Words(args)) words.push_back(word);
+    RunOptions options{.environment = Environment(), .deadline = std::chrono::minutes(20)};
+    Finished finished = Program::Start(words, options)->Finish(options.deadline);
+    EXPECT_EQ(finished.status, 0);
+    EXPECT_EQ(finished.out, "") << finished.err;
+  };
+  // Its stdio is the container's where Podman does not log.
+  each("\"$@\" --name=c$i demo sh -c 'echo up; exec sleep 100000' >/dev/null",
+       {"run", "--detach", "--network=none"});
+  EXPECT_EQ(Podman({"ps", "--quiet"}).out.size(), 13u * strtoul(count.c_str(), nullptr, 10));
+  each("[ \"$(\"$@\" c$i sh -c \"echo $i\")\" = $i ]", {"exec"});
+  each("[ \"$(\"$@\" c$i)\" = up ]", {"logs"});
+  each("\"$@\" c$i >/dev/null", {"rm", "--force", "--time=0"});
+  EXPECT_EQ(Podman({"ps", "--all", "--quiet"}).out, "");
 }
 
 TEST_F(PodmanTest, BuildsImages) {
