@@ -23,6 +23,8 @@ using namespace std::chrono_literals;
 // Until the agent is ready. Eight machines at once on one emulated processor need 35 s, and a busy
 // host more; a guest that hangs need not be known sooner.
 constexpr int64_t kReadyDeadlineMs = 120'000;
+// How often a monitor looks whether it may boot its machine.
+constexpr std::chrono::milliseconds kTurnInterval{25};
 // What the kernel and the agent need beside their images: below this the guest dies before it can
 // say why.
 constexpr uint64_t kGuestOverhead = 32 << 20;
@@ -85,12 +87,26 @@ void Sandbox::Begin() {
     });
     if (!status) return FailStart(status.error());
   }
+  Save();
+  timeline_.Begin("wait for a turn to boot");
+  WaitForTurn();
+}
+
+void Sandbox::WaitForTurn() {
+  turn_timer_ = 0;
+  auto turn = BootTurn::Try();
+  if (!turn) return FailStart(turn.error());
+  boot_turn_ = std::move(*turn);
+  if (!boot_turn_) {
+    turn_timer_ = loop_.AddTimer(kTurnInterval, [this] { WaitForTurn(); });
+    return;
+  }
+  timeline_.End("wait for a turn to boot");
   if (auto status = StartAll(); !status) FailStart(status.error());
 }
 
 base::Status Sandbox::StartAll() {
   const Request& request = options_.request;
-  Save();
   TRY(oci::CheckSupported(options_.config));
   if (!options_.config.process)
     return base::Error(Code::kInvalidArgument, "config.json: process: is missing");
@@ -220,6 +236,7 @@ void Sandbox::OnAgentReady(base::Result<AgentLink::Ready> ready) {
   if (!starting()) return;
   if (ready_timer_ != 0) loop_.CancelTimer(ready_timer_);
   ready_timer_ = 0;
+  boot_turn_.reset();
   if (!ready) {
     evidence_.agent_error = base::log::Sanitize(ready.error().message());
     return Settle();

@@ -22,6 +22,7 @@
 #include "shim/monitor/share.h"
 #include "shim/monitor/timeline.h"
 #include "shim/network/attachment.h"
+#include "shim/state/boot_turn.h"
 #include "shim/state/layout.h"
 #include "shim/state/record.h"
 #include "shim/state/uid_lease.h"
@@ -88,6 +89,7 @@ class Sandbox {
   enum class Phase { kBooting, kCreated, kStarting, kRunning, kExited, kTeardown };
 
   // sandbox.cc: up.
+  void WaitForTurn();
   base::Status StartAll();
   MachineSpec DescribeMachine() const;
   base::Status StartMachine(const MachineSpec& spec);
@@ -169,6 +171,9 @@ class Sandbox {
   bool settling_ = false;
   bool teardown_scheduled_ = false;
   base::EventLoop::TimerId ready_timer_ = 0;
+  // From the turn to the agent's readiness.
+  std::optional<BootTurn> boot_turn_;
+  base::EventLoop::TimerId turn_timer_ = 0;
 };
 
 }  // namespace holt::shim

@@ -139,7 +139,9 @@ void Sandbox::Teardown() {
   timeline_.End("drain the output");
   timeline_.Begin("tear down");
   phase_ = Phase::kTeardown;
-  if (ready_timer_ != 0) loop_.CancelTimer(ready_timer_);
+  for (base::EventLoop::TimerId timer : {ready_timer_, turn_timer_})
+    if (timer != 0) loop_.CancelTimer(timer);
+  boot_turn_.reset();
   if (container_) container_->Abort();
   EndControl();
   if (attach_) attach_->StopListening();

@@ -7,6 +7,7 @@
 #include <filesystem>
 
 #include "base/file.h"
+#include "shim/state/boot_turn.h"
 #include "shim/state/process_identity.h"
 #include "shim/state/record.h"
 #include "shim/state/uid_lease.h"
@@ -68,6 +69,21 @@ TEST(ProcessIdentityTest, NobodyIsNotFound) {
   kill(pid, SIGKILL);
   waitpid(pid, nullptr, 0);
   EXPECT_EQ(IdentifyProcess(pid, "x").error().code(), base::Code::kNotFound);
+}
+
+TEST(BootTurnTest, ThereAreAsManyAsPlaces) {
+  const std::string file = testing::TempDir() + "/boots." + std::to_string(getpid());
+  auto first = BootTurn::Try(file, 2);
+  auto second = BootTurn::Try(file, 2);
+  ASSERT_TRUE(first.ok() && second.ok());
+  EXPECT_TRUE(first->has_value());
+  EXPECT_TRUE(second->has_value());
+  EXPECT_FALSE(BootTurn::Try(file, 2)->has_value());
+  first->reset();
+  EXPECT_TRUE(BootTurn::Try(file, 2)->has_value());
+  // And again, since that one was given back at once.
+  EXPECT_TRUE(BootTurn::Try(file, 2)->has_value());
+  unlink(file.c_str());
 }
 
 class UidLeaseTest : public ::testing::Test {

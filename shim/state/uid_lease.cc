@@ -7,23 +7,13 @@
 #include <cstdio>
 
 #include "base/file.h"
+#include "shim/state/byte_lock.h"
 
 namespace holt::shim {
 namespace {
 
 using base::Code;
 using base::UniqueFd;
-
-base::Result<bool> LockByte(int fd, uid_t index) {
-  struct flock lock {};
-  lock.l_type = F_WRLCK;
-  lock.l_whence = SEEK_SET;
-  lock.l_start = index;
-  lock.l_len = 1;
-  if (fcntl(fd, F_OFD_SETLK, &lock) == 0) return true;
-  if (errno == EAGAIN || errno == EACCES) return false;
-  return HOLT_ERRNO("lock a user id");
-}
 
 // In a user namespace an id may have no meaning.
 base::Status CheckMapped() {
@@ -57,7 +47,7 @@ base::Result<UidLease> UidLease::Take(const std::string& file) {
   HOLT_CHECK(getrandom(&start, sizeof start, 0) == static_cast<ssize_t>(sizeof start));
   for (uid_t i = 0; i < kCount; ++i) {
     uid_t index = (start + i) % kCount;
-    TRY_ASSIGN(bool taken, LockByte(lease.lock_.get(), index));
+    TRY_ASSIGN(bool taken, TryLockByte(lease.lock_.get(), index));
     if (!taken) continue;
     lease.uid_ = kFirst + index;
     return lease;
@@ -71,7 +61,7 @@ base::Result<UidLease> UidLease::TakeThis(uid_t uid, const std::string& file) {
     return base::MakeError(Code::kInvalidArgument, "user id {} is not one for sandboxes", uid);
   UidLease lease;
   TRY_ASSIGN(lease.lock_, base::Open(file, O_RDWR | O_CREAT | O_NOFOLLOW, 0600));
-  TRY_ASSIGN(bool taken, LockByte(lease.lock_.get(), uid - kFirst));
+  TRY_ASSIGN(bool taken, TryLockByte(lease.lock_.get(), uid - kFirst));
   if (!taken) return base::MakeError(Code::kFailedPrecondition, "user id {} is in use", uid);
   lease.uid_ = uid;
   return lease;

@@ -1,5 +1,6 @@
 // holt run, as a person uses it.
 
+#include <fcntl.h>
 #include <gmock/gmock.h>
 #include <signal.h>
 #include <unistd.h>
@@ -198,6 +199,26 @@ TEST_F(RunTest, TheTimelineIsWritten) {
   for (const char* step : {"look the image up", "start the machine", "tear down", "holt-monitor"})
     EXPECT_THAT(json, HasSubstr(step));
   EXPECT_THAT(base::ReadFile(Scratch("t.json.svg")).value_or(""), HasSubstr("<svg"));
+}
+
+TEST_F(RunTest, MachinesBootInTurns) {
+  // All places are taken, by the lock that monitors take (shim/state/boot_turn.h).
+  base::UniqueFd places(open("/run/holt-boots.lock", O_RDWR | O_CREAT | O_CLOEXEC, 0600));
+  ASSERT_TRUE(places);
+  struct flock lock {};
+  lock.l_type = F_WRLCK;
+  ASSERT_EQ(fcntl(places.get(), F_OFD_SETLKW, &lock), 0);
+  auto gives_up = Program::Start(RunCommand({"--rm", "demo", "true"}), {});
+  auto waits = Program::Start(RunCommand({"--rm", "demo", "echo", "mine"}), {});
+  // Longer than it would take.
+  EXPECT_FALSE(waits->WaitFor("mine", std::chrono::seconds(Accel() == "kvm" ? 10 : 4)));
+  // Nothing was set up yet that would be left.
+  gives_up->Signal(SIGTERM);
+  EXPECT_EQ(gives_up->Finish().status, 143);
+  places.Reset();
+  Finished finished = waits->Finish();
+  EXPECT_EQ(finished.status, 0) << finished.err;
+  EXPECT_EQ(finished.out, "mine\n");
 }
 
 TEST_F(RunTest, TheCommandKilledTheContainerGoesOn) {
