@@ -146,23 +146,27 @@ TEST_F(PodmanTest, LackOfMemoryIsTold) {
 TEST_F(PodmanTest, ManyAtOnce) {
   const char* wanted = getenv("HOLT_TEST_CONTAINERS");
   const std::string count = wanted != nullptr ? wanted : "4";
-  auto each = [&](const std::string& script, const std::vector<std::string>& args) {
+  auto each = [&](const std::string& script, const std::vector<std::string>& args, int at_once) {
     std::vector<std::string> words = {
         "/bin/bash", "-c",
-        "for i in $(seq " + count + "); do { " + script + "; } || echo $i: $? & done; wait", "-"};
+        "for i in $(seq " + count +
+            "); do while (( $(jobs -rp | wc -l) >= " + std::to_string(at_once) +
+            " )); do wait -n; done; { " + script + "; } || echo $i: $? & done; wait",
+        "-"};
     for (const std::string& word : Words(args)) words.push_back(word);
     RunOptions options{.environment = Environment(), .deadline = std::chrono::minutes(20)};
     Finished finished = Program::Start(words, options)->Finish(options.deadline);
     EXPECT_EQ(finished.status, 0);
     EXPECT_EQ(finished.out, "") << finished.err;
   };
-  // Its stdio is the container's where Podman does not log.
+  // Podman gives a container 240 s until it is there, and in the lab all share one emulated
+  // processor.
   each("\"$@\" --name=c$i demo sh -c 'echo up; exec sleep 100000' >/dev/null",
-       {"run", "--detach", "--network=none"});
+       {"run", "--detach", "--network=none"}, 8);
   EXPECT_EQ(Podman({"ps", "--quiet"}).out.size(), 13u * strtoul(count.c_str(), nullptr, 10));
-  each("[ \"$(\"$@\" c$i sh -c \"echo $i\")\" = $i ]", {"exec"});
-  each("[ \"$(\"$@\" c$i)\" = up ]", {"logs"});
-  each("\"$@\" c$i >/dev/null", {"rm", "--force", "--time=0"});
+  each("[ \"$(\"$@\" c$i sh -c \"echo $i\")\" = $i ]", {"exec"}, 50);
+  each("[ \"$(\"$@\" c$i)\" = up ]", {"logs"}, 50);
+  each("\"$@\" c$i >/dev/null", {"rm", "--force", "--time=0"}, 50);
   EXPECT_EQ(Podman({"ps", "--all", "--quiet"}).out, "");
 }
 
