@@ -148,6 +148,17 @@ Result<NetlinkSocket> NetlinkSocket::Open() {
   return NetlinkSocket(std::move(fd));
 }
 
+Result<UniqueFd> NetlinkSocket::Subscribe(uint32_t groups) {
+  UniqueFd fd(socket(AF_NETLINK, SOCK_RAW | SOCK_CLOEXEC | SOCK_NONBLOCK, NETLINK_ROUTE));
+  if (!fd) return HOLT_ERRNO("netlink: socket");
+  sockaddr_nl address{};
+  address.nl_family = AF_NETLINK;
+  address.nl_groups = groups;
+  if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) != 0)
+    return HOLT_ERRNO("netlink: subscribe");
+  return fd;
+}
+
 Result<std::vector<NetlinkMessage>> NetlinkSocket::Exchange(const NetlinkRequest& request,
                                                             uint16_t flags, bool& interrupted) {
   std::vector<std::byte> bytes(request.bytes().begin(), request.bytes().end());

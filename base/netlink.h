@@ -60,6 +60,8 @@ class NetlinkAttributes {
   static Result<NetlinkAttributes> Parse(std::span<const std::byte> bytes);
 
   bool Has(uint16_t type) const { return values_.contains(type); }
+  // The largest type that is there; 0 when none is.
+  uint16_t Largest() const { return values_.empty() ? uint16_t{0} : values_.rbegin()->first; }
   // Nothing when it is missing or has another size.
   template <typename T>
   std::optional<T> Value(uint16_t type) const {
@@ -109,6 +111,9 @@ struct NetlinkMessage {
 class NetlinkSocket {
  public:
   static Result<NetlinkSocket> Open();
+  // A nonblocking socket on which what happens to `groups` (RTMGRP_…) arrives, in the namespace of
+  // the calling thread.
+  static Result<UniqueFd> Subscribe(uint32_t groups);
   // On a socket that something else answers, for tests.
   explicit NetlinkSocket(UniqueFd fd) : fd_(std::move(fd)) {}
 

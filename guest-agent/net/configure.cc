@@ -1,18 +1,15 @@
 #include "guest-agent/net/configure.h"
 
-#include <linux/if_addr.h>
 #include <linux/if_link.h>
-#include <linux/neighbour.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
 #include <netinet/in.h>
 #include <sys/socket.h>
 
 #include <cstring>
-#include <map>
+#include <set>
 #include <string>
 
-#include "base/netlink.h"
 #include "base/unique_fd.h"
 
 namespace holt::guest_agent {
@@ -22,54 +19,25 @@ using base::Code;
 using base::MakeError;
 using base::NetlinkRequest;
 using base::NetlinkSocket;
-using base::Result;
 using base::Status;
 using namespace agent::v1;
 
-constexpr uint16_t kNew = NLM_F_CREATE | NLM_F_EXCL;
 constexpr size_t kIpv4Bytes = 4;
-constexpr size_t kIpv6Bytes = 16;
-
-Result<uint8_t> FamilyOf(const std::string& address) {
-  if (address.size() == kIpv4Bytes) return uint8_t{AF_INET};
-  if (address.size() == kIpv6Bytes) return uint8_t{AF_INET6};
-  return MakeError(Code::kInvalidArgument, "an address of {} bytes", address.size());
-}
-
-// Numbers of the devices by hardware address.
-Result<std::map<std::string, int>> FindDevices(NetlinkSocket& netlink) {
-  NetlinkRequest request(RTM_GETLINK);
-  request.Header(ifinfomsg{});
-  TRY_ASSIGN(auto messages, netlink.Dump(request));
-  std::map<std::string, int> devices;
-  for (const auto& message : messages) {
-    TRY_ASSIGN(auto header, message.Header<ifinfomsg>());
-    TRY_ASSIGN(auto attributes, message.Attributes<ifinfomsg>());
-    if ((header.ifi_flags & IFF_LOOPBACK) == 0)
-      devices[attributes.Bytes(IFLA_ADDRESS)] = header.ifi_index;
-  }
-  return devices;
-}
-
-NetlinkRequest LinkRequest(int index, unsigned flags, unsigned change) {
-  NetlinkRequest request(RTM_NEWLINK);
-  ifinfomsg header{};
-  header.ifi_index = index;
-  header.ifi_flags = flags;
-  header.ifi_change = change;
-  request.Header(header);
-  return request;
-}
 
 Status Rename(NetlinkSocket& netlink, int index, const std::string& name) {
-  NetlinkRequest request = LinkRequest(index, 0, IFF_UP);
+  NetlinkRequest request = LinkRequest(index);
   request.String(IFLA_IFNAME, name);
   return netlink.Do(request);
 }
 
-Status SetLink(NetlinkSocket& netlink, int index, const NetworkInterface& interface) {
-  NetlinkRequest request = LinkRequest(index, 0, 0);
-  request.Bytes(IFLA_ADDRESS, interface.mac());
+Status SetLink(NetlinkSocket& netlink, int index, const NetworkInterface* before,
+               const NetworkInterface& interface) {
+  if (before != nullptr && before->mac() == interface.mac() && before->mtu() == interface.mtu())
+    return {};
+  NetlinkRequest request = LinkRequest(index);
+  // Set anew, even to the same, it would make the kernel forget its neighbours.
+  if (before == nullptr || before->mac() != interface.mac())
+    request.Bytes(IFLA_ADDRESS, interface.mac());
   request.Value<uint32_t>(IFLA_MTU, interface.mtu());
   // The link-local address is among the addresses, or there is none.
   const size_t families = request.Begin(IFLA_AF_SPEC);
@@ -80,89 +48,18 @@ Status SetLink(NetlinkSocket& netlink, int index, const NetworkInterface& interf
   return netlink.Do(request);
 }
 
-Status AddAddress(NetlinkSocket& netlink, int index, const NetworkAddress& address) {
-  TRY_ASSIGN(uint8_t family, FamilyOf(address.address()));
-  ifaddrmsg header{};
-  header.ifa_family = family;
-  header.ifa_prefixlen = static_cast<uint8_t>(address.prefix_length());
-  header.ifa_scope = static_cast<uint8_t>(address.scope());
-  header.ifa_index = static_cast<uint32_t>(index);
-  NetlinkRequest request(RTM_NEWADDR, kNew);
-  request.Header(header);
-  request.Bytes(IFA_LOCAL, address.address());
-  request.Bytes(IFA_ADDRESS, address.peer().empty() ? address.address() : address.peer());
-  if (!address.broadcast().empty()) request.Bytes(IFA_BROADCAST, address.broadcast());
-  uint32_t flags = address.flags();
-  // The host has seen that nobody else has it.
-  if (family == AF_INET6) flags |= IFA_F_NODAD;
-  request.Value(IFA_FLAGS, flags);
-  return netlink.Do(request);
+Status SetUp(NetlinkSocket& netlink, int index, const NetworkInterface* before, bool up) {
+  if (up == (before != nullptr && before->up())) return {};
+  return netlink.Do(LinkRequest(index, up ? IFF_UP : 0, IFF_UP));
 }
 
-Status AddRoute(NetlinkSocket& netlink, const std::map<std::string, int>& interfaces,
-                const NetworkRoute& route) {
-  rtmsg header{};
-  header.rtm_family = static_cast<uint8_t>(route.family());
-  header.rtm_dst_len = static_cast<uint8_t>(route.prefix_length());
-  header.rtm_table = RT_TABLE_UNSPEC;  // RTA_TABLE says it
-  header.rtm_protocol = static_cast<uint8_t>(route.protocol());
-  header.rtm_scope = static_cast<uint8_t>(route.scope());
-  header.rtm_type = static_cast<uint8_t>(route.type());
-  header.rtm_flags = route.flags();
-  NetlinkRequest request(RTM_NEWROUTE, kNew);
-  request.Header(header);
-  request.Value<uint32_t>(RTA_TABLE, route.table());
-  if (!route.destination().empty()) request.Bytes(RTA_DST, route.destination());
-  if (!route.source().empty()) request.Bytes(RTA_PREFSRC, route.source());
-  if (!route.gateway().empty()) {
-    TRY_ASSIGN(uint8_t family, FamilyOf(route.gateway()));
-    if (family == header.rtm_family) {
-      request.Bytes(RTA_GATEWAY, route.gateway());
-    } else {
-      const uint16_t number = family;
-      std::string via(reinterpret_cast<const char*>(&number), sizeof number);
-      request.Bytes(RTA_VIA, via + route.gateway());
-    }
-  }
-  if (!route.interface().empty()) {
-    auto it = interfaces.find(route.interface());
-    if (it == interfaces.end())
-      return MakeError(Code::kInvalidArgument, "interface {} does not exist", route.interface());
-    request.Value<int32_t>(RTA_OIF, it->second);
-  }
-  if (route.priority() != 0) request.Value<uint32_t>(RTA_PRIORITY, route.priority());
-  if (!route.metrics().empty()) request.Bytes(RTA_METRICS | NLA_F_NESTED, route.metrics());
-  Status added = netlink.Do(request);
-  // The kernel has made it of an address.
-  if (!added && added.error().err() == EEXIST) return {};
-  return added;
-}
-
-Status AddNeighbour(NetlinkSocket& netlink, int index, const NetworkNeighbour& neighbour) {
-  TRY_ASSIGN(uint8_t family, FamilyOf(neighbour.address()));
-  ndmsg header{};
-  header.ndm_family = family;
-  header.ndm_ifindex = index;
-  header.ndm_state = NUD_PERMANENT;
-  NetlinkRequest request(RTM_NEWNEIGH, NLM_F_CREATE | NLM_F_REPLACE);
-  request.Header(header);
-  request.Bytes(NDA_DST, neighbour.address());
-  request.Bytes(NDA_LLADDR, neighbour.mac());
-  return netlink.Do(request);
-}
-
-Status AddRoutes(NetlinkSocket& netlink, const std::map<std::string, int>& interfaces,
-                 const NetworkConfig& config) {
-  // A gateway must be reachable when it is named.
-  for (bool with_gateway : {false, true}) {
-    for (int i = 0; i < config.routes_size(); ++i) {
-      const NetworkRoute& route = config.routes(i);
-      if (route.gateway().empty() == with_gateway) continue;
-      TRY_CONTEXT(AddRoute(netlink, interfaces, route),
-                  fmt::format("route {} over {}", i, route.interface()));
-    }
-  }
-  return {};
+// Calls with each of `before` that is not in `now`.
+template <typename Messages, typename Work>
+void ForEachGone(const Messages& before, const Messages& now, const Work& work) {
+  std::set<std::string> kept;
+  for (const auto& message : now) kept.insert(message.SerializeAsString());
+  for (const auto& message : before)
+    if (!kept.contains(message.SerializeAsString())) work(message);
 }
 
 // Makes the machine known to its IPv4 gateways: one that knows its hardware address by its first
@@ -182,39 +79,111 @@ void GreetGateways(const NetworkConfig& config) {
 
 }  // namespace
 
-Status ConfigureNetwork(const NetworkConfig& config) {
+const NetworkInterface* Network::Before(const std::string& device_mac) const {
+  for (const NetworkInterface& interface : config_.interfaces())
+    if (interface.device_mac() == device_mac) return &interface;
+  return nullptr;
+}
+
+// With the names of before. What an interface loses with its device is not worth a word.
+void Network::Withdraw(NetlinkSocket& netlink, const NetworkConfig& wanted, const Note& note) {
+  auto devices = Devices::List(netlink);
+  if (!devices) return note(devices.error(), "interfaces");
+  Indexes indexes;
+  for (const NetworkInterface& interface : config_.interfaces())
+    if (auto it = devices->find(interface.device_mac()); it != devices->end())
+      indexes[interface.name()] = it->second.index;
+  auto there = [&](const std::string& name) { return name.empty() || indexes.contains(name); };
+  ForEachGone(config_.rules(), wanted.rules(), [&](const NetworkRule& rule) {
+    note(ChangeRule(netlink, Verb::kDelete, rule), "rule");
+  });
+  ForEachGone(config_.routes(), wanted.routes(), [&](const NetworkRoute& route) {
+    if (there(route.interface()))
+      note(ChangeRoute(netlink, Verb::kDelete, indexes, route),
+           "remove route over " + route.interface());
+  });
+  ForEachGone(config_.neighbours(), wanted.neighbours(), [&](const NetworkNeighbour& neighbour) {
+    if (there(neighbour.interface()))
+      note(ChangeNeighbour(netlink, Verb::kDelete, indexes, neighbour),
+           neighbour.interface() + ": remove neighbour");
+  });
+  for (const NetworkInterface& now : wanted.interfaces()) {
+    const NetworkInterface* before = Before(now.device_mac());
+    auto device = devices->find(now.device_mac());
+    if (before == nullptr || device == devices->end()) continue;
+    ForEachGone(before->addresses(), now.addresses(), [&](const NetworkAddress& address) {
+      note(ChangeAddress(netlink, Verb::kDelete, device->second.index, address),
+           before->name() + ": remove address");
+    });
+  }
+}
+
+// Devices to where they belong, and all of an interface that is not its addresses.
+Indexes Network::Place(NetlinkSocket& netlink, const NetworkConfig& wanted, const Note& note) {
+  for (const std::string& mac : wanted.unused_device_macs())
+    note(devices_.PutAway(netlink, mac), "put a device away");
+  for (const NetworkInterface& interface : wanted.interfaces())
+    if (Before(interface.device_mac()) == nullptr)
+      note(devices_.TakeOut(interface.device_mac()), interface.name());
+  auto devices = Devices::List(netlink);
+  if (!devices) {
+    note(devices.error(), "interfaces");
+    return {};
+  }
+  Indexes indexes;
+  for (const NetworkInterface& interface : wanted.interfaces()) {
+    auto it = devices->find(interface.device_mac());
+    if (it == devices->end()) {
+      note(base::Error(Code::kNotFound, "the machine has no such device"), interface.name());
+    } else if (!indexes.emplace(interface.name(), it->second.index).second) {
+      note(base::Error(Code::kInvalidArgument, "is there twice"), interface.name());
+    } else if (it->second.name != interface.name()) {
+      // Out of the way: another one may have to be called as this one is now.
+      note(Rename(netlink, it->second.index, fmt::format("holt-new{}", it->second.index)),
+           interface.name());
+    }
+  }
+  for (const NetworkInterface& interface : wanted.interfaces()) {
+    auto it = devices->find(interface.device_mac());
+    if (it == devices->end()) continue;
+    if (it->second.name != interface.name())
+      note(Rename(netlink, it->second.index, interface.name()), interface.name());
+    note(SetLink(netlink, it->second.index, Before(interface.device_mac()), interface),
+         interface.name());
+  }
+  return indexes;
+}
+
+Status Network::Configure(const NetworkConfig& config) {
   TRY_ASSIGN(NetlinkSocket netlink, NetlinkSocket::Open());
-  TRY_ASSIGN(auto devices, FindDevices(netlink));
-  std::map<std::string, int> interfaces;
+  Status first;
+  const Note note = [&first](Status status, const std::string& what) {
+    if (!status && first) first = std::move(status).error().Wrap(what);
+  };
+  Withdraw(netlink, config, note);
+  const Indexes indexes = Place(netlink, config, note);
+  // All of it, not only what is new: with one thing that was taken away others may have gone.
   for (const NetworkInterface& interface : config.interfaces()) {
-    auto it = devices.find(interface.device_mac());
-    if (it == devices.end())
-      return MakeError(Code::kNotFound, "{}: the machine has no such device", interface.name());
-    if (!interfaces.emplace(interface.name(), it->second).second)
-      return MakeError(Code::kInvalidArgument, "two interfaces {}", interface.name());
-    // Out of the way: another one may have to be called as this one is now.
-    TRY_CONTEXT(Rename(netlink, it->second, fmt::format("holt-new{}", it->second)),
-                interface.name());
-  }
-  for (const NetworkInterface& interface : config.interfaces()) {
-    const int index = interfaces[interface.name()];
-    TRY_CONTEXT(Rename(netlink, index, interface.name()), interface.name());
-    TRY_CONTEXT(SetLink(netlink, index, interface), interface.name());
+    auto it = indexes.find(interface.name());
+    if (it == indexes.end()) continue;
     for (const NetworkAddress& address : interface.addresses())
-      TRY_CONTEXT(AddAddress(netlink, index, address), interface.name() + ": address");
-    if (interface.up())
-      TRY_CONTEXT(netlink.Do(LinkRequest(index, IFF_UP, IFF_UP)), interface.name() + ": up");
+      note(ChangeAddress(netlink, Verb::kAdd, it->second, address), it->first + ": address");
+    note(SetUp(netlink, it->second, Before(interface.device_mac()), interface.up()),
+         it->first + ": up");
   }
-  TRY(AddRoutes(netlink, interfaces, config));
-  for (const NetworkNeighbour& neighbour : config.neighbours()) {
-    auto it = interfaces.find(neighbour.interface());
-    if (it == interfaces.end())
-      return MakeError(Code::kInvalidArgument, "neighbour on {}, which does not exist",
-                       neighbour.interface());
-    TRY_CONTEXT(AddNeighbour(netlink, it->second, neighbour), it->first + ": neighbour");
-  }
-  GreetGateways(config);
-  return {};
+  // A gateway must be reachable when it is named.
+  for (bool with_gateway : {false, true})
+    for (const NetworkRoute& route : config.routes())
+      if (route.gateway().empty() != with_gateway)
+        note(ChangeRoute(netlink, Verb::kAdd, indexes, route), "route over " + route.interface());
+  for (const NetworkNeighbour& neighbour : config.neighbours())
+    note(ChangeNeighbour(netlink, Verb::kAdd, indexes, neighbour),
+         neighbour.interface() + ": neighbour");
+  for (const NetworkRule& rule : config.rules())
+    note(ChangeRule(netlink, Verb::kAdd, rule), "rule");
+  if (config_.interfaces().empty()) GreetGateways(config);
+  config_ = config;
+  return first;
 }
 
 }  // namespace holt::guest_agent

@@ -9,6 +9,7 @@
 #include "guest-agent/container/container.h"
 #include "guest-agent/init/boot.h"
 #include "guest-agent/init/reaper.h"
+#include "guest-agent/net/configure.h"
 #include "guest-agent/service/oom_watcher.h"
 #include "guest-agent/stream/park.h"
 #include "rpc/agent.pb.h"
@@ -83,6 +84,7 @@ class Agent {
   std::function<void()> on_shutdown_;
   Engine engine_;
   StreamPark park_;
+  Network network_;
   std::unique_ptr<OomWatcher> oom_watcher_;
   std::deque<std::string> oom_events_;  // that nobody waited for
   std::deque<Call<agent::v1::OomEvent>> oom_waiters_;

@@ -8,7 +8,6 @@
 
 #include "base/file.h"
 #include "guest-agent/container/sysctl.h"
-#include "guest-agent/net/configure.h"
 #include "guest-agent/service/agent.h"
 
 namespace holt::guest_agent {
@@ -50,8 +49,8 @@ void Agent::RegisterSandbox() {
   Handle<CreateSandboxRequest, CreateSandboxResponse>(
       "CreateSandbox",
       [this](const auto& request, auto call) { call.Finish(CreateSandbox(request)); });
-  Handle<NetworkConfig, Empty>("ConfigureNetwork", [](const auto& request, auto call) {
-    if (auto status = ConfigureNetwork(request); !status)
+  Handle<NetworkConfig, Empty>("ConfigureNetwork", [this](const auto& request, auto call) {
+    if (auto status = network_.Configure(request); !status)
       return call.Fail(status.error().Wrap("network"));
     call.Reply(Empty());
   });

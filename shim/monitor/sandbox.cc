@@ -287,6 +287,8 @@ void Sandbox::OnCreated() {
   record_.status = "created";
   Save();
   outcome_.Created();
+  // The guest has time for it until the start, which says it again.
+  if (network_) ConfigureNetwork(network_->Nothing(), [](const base::Status&) {});
   WatchOom();
   if (options_.request.timeline) AddGuestTimeline();
 }

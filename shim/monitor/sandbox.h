@@ -22,6 +22,7 @@
 #include "shim/monitor/share.h"
 #include "shim/monitor/timeline.h"
 #include "shim/network/attachment.h"
+#include "shim/network/watch.h"
 #include "shim/state/boot_turn.h"
 #include "shim/state/layout.h"
 #include "shim/state/record.h"
@@ -121,8 +122,12 @@ class Sandbox {
   oci::Config ConfigForGuest() const;
   // sandbox_network.cc
   base::Status PrepareNetwork();
-  // Gives the machine what is in the network namespace by now.
+  // Gives the machine what is in the network namespace by now, and from then on what changes there.
   void AttachNetwork(Done done);
+  base::Result<agent::v1::NetworkConfig> AttachNamespace();
+  void FollowNetwork();
+  void ConfigureNetwork(agent::v1::NetworkConfig config, Done done);
+  void NoteRefused(const std::vector<base::Error>& refused);
 
   // sandbox_end.cc: down.
   void OnSomethingEnded();
@@ -151,6 +156,12 @@ class Sandbox {
   std::unique_ptr<AgentLink> link_;
   std::unique_ptr<network::Attachment> network_;  // null: only loopback, or passt's
   std::vector<network::Published> published_;
+  std::unique_ptr<network::Watch> network_watch_;  // from the start on
+  std::string network_config_;                     // what the guest was told last
+  bool network_busy_ = false;                      // it is being told
+  bool network_changed_ = false;                   // meanwhile
+  std::string network_refused_;                    // what was said of it last
+  size_t network_warnings_ = 0;
   Machine machine_;
   ContainerLog log_;
   std::unique_ptr<Container> container_;

@@ -1,3 +1,4 @@
+#include "base/log.h"
 #include "shim/monitor/sandbox.h"
 
 // The container's network: taps before the machine starts, the rest when the container does.
@@ -5,6 +6,11 @@ namespace holt::shim {
 
 using base::Code;
 using namespace std::chrono_literals;
+
+namespace {
+// Whoever changes the network all the time cannot fill the log.
+constexpr size_t kMaxNetworkWarnings = 100;
+}  // namespace
 
 base::Status Sandbox::PrepareNetwork() {
   for (const std::string& text : options_.request.publish) {
@@ -27,24 +33,74 @@ void Sandbox::AttachNetwork(Done done) {
   const bool user = !options_.request.passt.empty();
   if (!network_ && !user) return done({});
   timeline_.Begin("attach the network");
-  // Whatever was not found or not allowed here, it was not the container's program.
-  auto fail = [this, done](const base::Error& error) {
+  auto finish = [this, done](base::Status status) {
     timeline_.End("attach the network");
-    const Code code = error.code();
-    if (code != Code::kUnavailable && code != Code::kCancelled)
-      return done(base::Error(Code::kFailedPrecondition, error.message()));
-    done(error);
+    // Whatever was not found or not allowed here, it was not the container's program.
+    if (!status && status.error().code() != Code::kUnavailable &&
+        status.error().code() != Code::kCancelled)
+      return done(base::Error(Code::kFailedPrecondition, status.error().message()));
+    done(std::move(status));
   };
-  auto config = user ? network::UserNetworkConfig() : network_->Attach();
+  auto config = user ? network::UserNetworkConfig() : AttachNamespace();
   if (!config)
-    return fail(base::Error(Code::kFailedPrecondition, "network: " + config.error().message()));
+    return finish(base::Error(Code::kFailedPrecondition, "network: " + config.error().message()));
+  ConfigureNetwork(std::move(*config), finish);
+}
+
+base::Result<agent::v1::NetworkConfig> Sandbox::AttachNamespace() {
+  // First, so that nothing that changes now is missed.
+  TRY_ASSIGN(network_watch_, network::Watch::Create(loop_, network_->network_namespace(),
+                                                    [this] { FollowNetwork(); }));
+  auto attached = [this]() -> base::Result<agent::v1::NetworkConfig> {
+    TRY_ASSIGN(network::Attachment::Synced synced, network_->Sync());
+    if (!synced.refused.empty()) return synced.refused.front();
+    return std::move(synced.config);
+  }();
+  if (attached) return attached;
+  network_watch_.reset();
+  network_->Detach();
+  return attached;
+}
+
+void Sandbox::FollowNetwork() {
+  if (phase_ == Phase::kExited || phase_ == Phase::kTeardown) return;
+  // One after the other: the guest takes its time, and what it is told is all there is.
+  if (network_busy_) {
+    network_changed_ = true;
+    return;
+  }
+  auto synced = network_->Sync();
+  if (!synced) return NoteRefused({synced.error()});
+  if (synced->config.SerializeAsString() == network_config_) return NoteRefused(synced->refused);
+  ConfigureNetwork(std::move(synced->config),
+                   [this, refused = std::move(synced->refused)](const base::Status& status) {
+                     if (!status) return NoteRefused({status.error()});
+                     NoteRefused(refused);
+                   });
+}
+
+void Sandbox::ConfigureNetwork(agent::v1::NetworkConfig config, Done done) {
+  network_busy_ = true;
+  network_config_ = config.SerializeAsString();
   link_->client()->Call<agent::v1::Empty>(
-      "holt.agent.v1.Agent", "ConfigureNetwork", *config, {.timeout = 30s},
-      [this, fail, done](base::Result<agent::v1::Empty> result) {
-        if (!result) return fail(result.error());
-        timeline_.End("attach the network");
-        done({});
+      "holt.agent.v1.Agent", "ConfigureNetwork", config, {.timeout = 30s},
+      [this, done = std::move(done)](base::Result<agent::v1::Empty> result) {
+        network_busy_ = false;
+        done(result ? base::Status() : base::Status(result.error()));
+        if (std::exchange(network_changed_, false) && phase_ != Phase::kTeardown) FollowNetwork();
       });
+}
+
+// A container that runs goes on without.
+void Sandbox::NoteRefused(const std::vector<base::Error>& refused) {
+  std::string text;
+  for (const base::Error& error : refused)
+    text += (text.empty() ? "" : "; ") + base::log::Sanitize(error.message());
+  if (text == network_refused_) return;
+  network_refused_ = text;
+  if (text.empty() || network_warnings_ == kMaxNetworkWarnings) return;
+  ++network_warnings_;
+  base::log::Warning("network: not in the container: {}", text);
 }
 
 }  // namespace holt::shim

@@ -5,10 +5,12 @@
 #include <net/if.h>
 #include <sys/socket.h>
 
+#include <algorithm>
 #include <charconv>
+#include <set>
+#include <utility>
 
 #include "base/log.h"
-#include "base/netlink.h"
 #include "shim/network/namespace.h"
 #include "shim/network/redirect.h"
 #include "shim/network/scan.h"
@@ -60,7 +62,9 @@ Status Attachment::MakeTaps(size_t wanted) {
   if (wanted == 0) {
     TRY_ASSIGN(NetlinkSocket netlink, NetlinkSocket::Open());
     TRY_ASSIGN(Scan scan, ScanNamespace(netlink, {}));
-    wanted = scan.indexes.empty() ? kSpareDevices : scan.indexes.size();
+    if (!scan.refused.empty()) return scan.refused.front();
+    const size_t there = scan.indexes.size();
+    wanted = std::max(there, std::min(there + kSpareDevices, kMaxDevices));
   }
   if (wanted > kMaxDevices)
     return MakeError(Code::kResourceExhausted, "{} interfaces, a machine has up to {}", wanted,
@@ -69,6 +73,7 @@ Status Attachment::MakeTaps(size_t wanted) {
     TRY_ASSIGN(Tap tap, MakeTap());
     taps_.push_back(std::move(tap));
   }
+  joined_.resize(taps_.size());
   return {};
 }
 
@@ -82,41 +87,102 @@ void Attachment::ReleaseTaps() {
   for (Tap& tap : taps_) tap.fd.Reset();
 }
 
-Result<agent::v1::NetworkConfig> Attachment::Attach() {
-  Result<agent::v1::NetworkConfig> config = agent::v1::NetworkConfig();
+Result<Attachment::Synced> Attachment::Sync() {
+  Result<Synced> synced = Synced();
   TRY(RunInNamespace(namespace_.get(), [&]() -> Status {
-    config = AttachInside();
-    if (!config) DetachInside();
+    synced = SyncInside();
     return {};
   }));
-  return config;
+  return synced;
 }
 
-Result<agent::v1::NetworkConfig> Attachment::AttachInside() {
+Result<Attachment::Synced> Attachment::SyncInside() {
   TRY_ASSIGN(NetlinkSocket netlink, NetlinkSocket::Open());
   std::set<int> own;
   for (const Tap& tap : taps_) own.insert(tap.index);
   TRY_ASSIGN(Scan scan, ScanNamespace(netlink, own));
-  if (scan.indexes.size() > taps_.size())
-    return MakeError(Code::kResourceExhausted,
-                     "{} interfaces, and the machine has {} network devices (annotation {}: how "
-                     "many it gets)",
-                     scan.indexes.size(), taps_.size(), kDevicesAnnotation);
+  Synced synced{.config = {}, .refused = std::move(scan.refused)};
+  const std::set<int> there(scan.indexes.begin(), scan.indexes.end());
+  for (size_t place = 0; place < joined_.size(); ++place)
+    if (joined_[place].interface != 0 && !there.contains(joined_[place].interface))
+      Part(netlink, place);
+  std::set<std::string> left_out;
   for (size_t i = 0; i < scan.indexes.size(); ++i) {
-    auto* interface = scan.config.mutable_interfaces(static_cast<int>(i));
-    const Mac mac = MacOf(i);
-    interface->set_device_mac(mac.data(), mac.size());
-    TRY_CONTEXT(BringUp(netlink, taps_[i].index, interface->mtu()), taps_[i].name);
-    TRY_ASSIGN_CONTEXT(const bool made, Redirect(netlink, scan.indexes[i], taps_[i].index),
-                       interface->name());
-    attached_.push_back({scan.indexes[i], made});
-    TRY_CONTEXT(Redirect(netlink, taps_[i].index, scan.indexes[i]), taps_[i].name);
+    auto& interface = *scan.config.mutable_interfaces(static_cast<int>(i));
+    const std::optional<size_t> place = PlaceOf(scan.indexes[i]);
+    Status joined =
+        place ? Join(netlink, *place, scan.indexes[i], interface.mtu())
+              : MakeError(Code::kResourceExhausted,
+                          "{} interfaces, and the machine has {} network devices (annotation {}: "
+                          "how many it gets)",
+                          scan.indexes.size(), taps_.size(), kDevicesAnnotation);
+    if (!joined) {
+      left_out.insert(interface.name());
+      synced.refused.push_back(std::move(joined).error().Wrap(interface.name()));
+      continue;
+    }
+    const Mac mac = MacOf(*place);
+    interface.set_device_mac(mac.data(), mac.size());
+    *synced.config.add_interfaces() = std::move(interface);
   }
-  return std::move(scan.config);
+  // What leads over an interface that is not there would be an error of the guest's.
+  for (auto& route : *scan.config.mutable_routes())
+    if (!left_out.contains(route.interface())) *synced.config.add_routes() = std::move(route);
+  for (auto& neighbour : *scan.config.mutable_neighbours())
+    if (!left_out.contains(neighbour.interface()))
+      *synced.config.add_neighbours() = std::move(neighbour);
+  *synced.config.mutable_rules() = std::move(*scan.config.mutable_rules());
+  AddUnused(synced.config);
+  return synced;
+}
+
+agent::v1::NetworkConfig Attachment::Nothing() const {
+  agent::v1::NetworkConfig config;
+  AddUnused(config);
+  return config;
+}
+
+void Attachment::AddUnused(agent::v1::NetworkConfig& config) const {
+  for (size_t place = 0; place < joined_.size(); ++place) {
+    const Mac mac = MacOf(place);
+    if (joined_[place].interface == 0) config.add_unused_device_macs(mac.data(), mac.size());
+  }
+}
+
+std::optional<size_t> Attachment::PlaceOf(int interface) const {
+  std::optional<size_t> free;
+  for (size_t place = joined_.size(); place-- > 0;) {
+    if (joined_[place].interface == interface) return place;
+    if (joined_[place].interface == 0) free = place;
+  }
+  return free;
+}
+
+// Of an interface that is joined already, too: a new one may have the number of one that went.
+Status Attachment::Join(NetlinkSocket& netlink, size_t place, int interface, uint32_t mtu) {
+  Joined& joined = joined_[place];
+  const Tap& tap = taps_[place];
+  if (joined.mtu != mtu) TRY_CONTEXT(BringUp(netlink, tap.index, mtu), tap.name);
+  TRY_ASSIGN(const bool made, Redirect(netlink, interface, tap.index));
+  joined = {interface, joined.made_qdisc || made, mtu};
+  auto back = Redirect(netlink, tap.index, interface);
+  if (back) return {};
+  Part(netlink, place);
+  return std::move(back).error().Wrap(tap.name);
+}
+
+void Attachment::Part(NetlinkSocket& netlink, size_t place) {
+  const Joined joined = std::exchange(joined_[place], {});
+  // The interface may be there still, and belong to a bridge now. The tap leads nowhere and loses
+  // what comes.
+  for (Status status : {Unredirect(netlink, joined.interface, joined.made_qdisc),
+                        Unredirect(netlink, taps_[place].index, false)})
+    if (!status) base::log::Warning("network: {}", status.error().message());
 }
 
 void Attachment::Detach() {
-  if (attached_.empty()) return;
+  if (std::ranges::all_of(joined_, [](const Joined& joined) { return joined.interface == 0; }))
+    return;
   Status status = RunInNamespace(namespace_.get(), [this]() -> Status {
     DetachInside();
     return {};
@@ -126,12 +192,9 @@ void Attachment::Detach() {
 
 void Attachment::DetachInside() {
   auto netlink = NetlinkSocket::Open();
-  for (const Attached& interface : attached_) {
-    Status status = netlink ? Unredirect(*netlink, interface.index, interface.made_qdisc)
-                            : Status(netlink.error());
-    if (!status) base::log::Warning("network: {}", status.error().message());
-  }
-  attached_.clear();
+  if (!netlink) return base::log::Warning("network: {}", netlink.error().message());
+  for (size_t place = 0; place < joined_.size(); ++place)
+    if (joined_[place].interface != 0) Part(*netlink, place);
 }
 
 Result<size_t> ParseDevices(const std::string& text) {

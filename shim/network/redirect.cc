@@ -107,24 +107,26 @@ Result<std::optional<uint32_t>> TargetOf(const NetlinkMessage& message) {
   return mirred->ifindex;
 }
 
-Result<bool> LeadsSomewhere(NetlinkSocket& netlink, int index) {
+// Of the filters of ours there; 0: nowhere.
+Result<uint32_t> WhereItLeads(NetlinkSocket& netlink, int index) {
   NetlinkRequest request(RTM_GETTFILTER);
   request.Header(FilterHeader(index, 0));
   auto messages = netlink.Dump(request);
   if (!messages) return std::move(messages).error();
   for (const NetlinkMessage& message : *messages) {
     TRY_ASSIGN(auto target, TargetOf(message));
-    if (target.value_or(0) != 0) return true;
+    if (target.value_or(0) != 0) return *target;
   }
-  return false;
+  return 0;
 }
 
 }  // namespace
 
 Result<bool> Redirect(NetlinkSocket& netlink, int from, int to) {
   TRY_ASSIGN_CONTEXT(const bool made, AddQdisc(netlink, from), "queueing discipline clsact");
-  TRY_ASSIGN(bool taken, LeadsSomewhere(netlink, from));
-  if (taken) return base::Error(Code::kAlreadyExists, "another machine has it");
+  TRY_ASSIGN(const uint32_t target, WhereItLeads(netlink, from));
+  if (target == static_cast<uint32_t>(to)) return made;
+  if (target != 0) return base::Error(Code::kAlreadyExists, "another machine has it");
   TRY(Unredirect(netlink, from, false));
   Status added = AddFilter(netlink, from, to);
   if (added) return made;

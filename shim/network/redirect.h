@@ -5,10 +5,10 @@
 // What joins an interface and a tap: whatever arrives at one leaves by the other (tc-mirred(8)).
 namespace holt::shim::network {
 
-// Everything that arrives at `from` leaves by `to`. kAlreadyExists when something that arrives
-// there goes to another device already, as it does when another machine has the interface; what
-// was left behind by one that died is replaced. True: the queueing discipline clsact had to be made
-// for it, and is the caller's to remove.
+// Everything that arrives at `from` leaves by `to`, from now on or already. kAlreadyExists when
+// something that arrives there goes to another device, as it does when another machine has the
+// interface; what was left behind by one that died is replaced. True: the queueing discipline
+// clsact had to be made for it, and is the caller's to remove.
 base::Result<bool> Redirect(base::NetlinkSocket& netlink, int from, int to);
 
 // Undoes it, with clsact and all of its filters if `made`. What was not there is no error.

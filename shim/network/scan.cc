@@ -28,6 +28,8 @@ using namespace agent::v1;
 constexpr size_t kMacBytes = 6;
 // What an address keeps in the guest; the rest is about how it came to be.
 constexpr uint32_t kAddressFlags = IFA_F_NOPREFIXROUTE;
+// The last that the guest's kernel knows (6.12).
+constexpr uint16_t kLastRuleAttribute = FRA_DPORT_RANGE;
 
 class Reader {
  public:
@@ -37,9 +39,14 @@ class Reader {
   Status Address(const NetlinkMessage& message);
   Status Route(const NetlinkMessage& message);
   Status Neighbour(const NetlinkMessage& message);
+  Status Rule(const NetlinkMessage& message);
   Scan Take() { return std::move(scan_); }
 
  private:
+  template <typename... Args>
+  void Refuse(fmt::format_string<Args...> format, Args&&... args) {
+    scan_.refused.push_back(MakeError(Code::kUnsupported, format, std::forward<Args>(args)...));
+  }
   NetworkInterface* Find(int index) {
     auto it = places_.find(index);
     return it == places_.end() ? nullptr : scan_.config.mutable_interfaces(it->second);
@@ -59,9 +66,8 @@ Status Reader::Link(const NetlinkMessage& message) {
   const std::string name = attributes.String(IFLA_IFNAME);
   if (header.ifi_type != ARPHRD_ETHER) {
     // A kernel with tunnels has one of each kind in every namespace, unused.
-    if (!up) return {};
-    return MakeError(Code::kUnsupported, "{}: a machine's interfaces are Ethernet, and it is not",
-                     name);
+    if (up) Refuse("{}: a machine's interfaces are Ethernet, and it is not", name);
+    return {};
   }
   NetworkInterface interface;
   interface.set_name(name);
@@ -118,8 +124,10 @@ Status Reader::Route(const NetlinkMessage& message) {
   if (header.rtm_family != AF_INET && header.rtm_family != AF_INET6) return {};
   const uint32_t table = attributes.Value<uint32_t>(RTA_TABLE).value_or(header.rtm_table);
   if (!IsOfInterest(header, table)) return {};
-  if (attributes.Has(RTA_MULTIPATH))
-    return base::Error(Code::kUnsupported, "a route with several next hops");
+  if (attributes.Has(RTA_MULTIPATH)) {
+    Refuse("a route with several next hops");
+    return {};
+  }
   NetworkRoute route;
   if (header.rtm_type == RTN_UNICAST) {
     NetworkInterface* interface = Find(attributes.Value<int32_t>(RTA_OIF).value_or(0));
@@ -162,16 +170,33 @@ Status Reader::Neighbour(const NetlinkMessage& message) {
 }
 
 // Every namespace has three: the local table first, the main and the default one last.
-Status CheckRule(const NetlinkMessage& message) {
-  TRY_ASSIGN(auto header, message.Header<fib_rule_hdr>());
-  TRY_ASSIGN(auto attributes, message.Attributes<fib_rule_hdr>());
+bool IsKernels(const fib_rule_hdr& header, const NetlinkAttributes& attributes) {
   const uint32_t priority = attributes.Value<uint32_t>(FRA_PRIORITY).value_or(0);
   const bool selects = header.src_len != 0 || header.dst_len != 0 || header.tos != 0 ||
                        attributes.Has(FRA_FWMARK) || attributes.Has(FRA_IIFNAME) ||
                        attributes.Has(FRA_OIFNAME);
   const bool own = priority == 0 || priority == 32766 || priority == 32767;
-  if (own && !selects && header.action == FR_ACT_TO_TBL) return {};
-  return MakeError(Code::kUnsupported, "the routing rule of priority {} (ip-rule(8))", priority);
+  return own && !selects && header.action == FR_ACT_TO_TBL;
+}
+
+// Interfaces in it are names, tables are numbers: it means the same in the guest as it is.
+Status Reader::Rule(const NetlinkMessage& message) {
+  TRY_ASSIGN(auto header, message.Header<fib_rule_hdr>());
+  TRY_ASSIGN(auto attributes, message.Attributes<fib_rule_hdr>());
+  if (header.family != AF_INET && header.family != AF_INET6) return {};
+  if (IsKernels(header, attributes)) return {};
+  // What a kernel does not know it leaves out, and the rule is another one.
+  if (attributes.Largest() > kLastRuleAttribute) {
+    Refuse("the routing rule of priority {} (ip-rule(8))",
+           attributes.Value<uint32_t>(FRA_PRIORITY).value_or(0));
+    return {};
+  }
+  // The other flags are the kernel's findings.
+  header.flags &= FIB_RULE_INVERT | FIB_RULE_FIND_SADDR;
+  std::string bytes(reinterpret_cast<const char*>(message.payload.data()), message.payload.size());
+  bytes.replace(0, sizeof header, reinterpret_cast<const char*>(&header), sizeof header);
+  scan_.config.add_rules()->set_message(std::move(bytes));
+  return {};
 }
 
 template <typename Header>
@@ -184,12 +209,18 @@ Result<std::vector<NetlinkMessage>> DumpAll(NetlinkSocket& netlink, uint16_t typ
 }  // namespace
 
 Result<Scan> ReadAnswers(const Answers& answers, const std::set<int>& own) {
+  const size_t entries = answers.addresses.size() + answers.routes.size() +
+                         answers.neighbours.size() + answers.rules.size();
+  if (entries > kMaxEntries)
+    return MakeError(Code::kResourceExhausted,
+                     "{} addresses, routes, neighbours and rules; a machine takes {}", entries,
+                     kMaxEntries);
   Reader reader(own);
   for (const auto& link : answers.links) TRY(reader.Link(link));
   for (const auto& address : answers.addresses) TRY(reader.Address(address));
   for (const auto& route : answers.routes) TRY(reader.Route(route));
   for (const auto& neighbour : answers.neighbours) TRY(reader.Neighbour(neighbour));
-  for (const auto& rule : answers.rules) TRY(CheckRule(rule));
+  for (const auto& rule : answers.rules) TRY(reader.Rule(rule));
   return reader.Take();
 }
 

@@ -11,15 +11,21 @@
 namespace holt::shim::network {
 
 struct Scan {
-  // device_mac is the caller's to fill in.
+  // device_mac and unused_device_macs are the caller's to fill in.
   agent::v1::NetworkConfig config;
   std::vector<int> indexes;  // on the host, of config.interfaces
+  // Why something is left out, by name: an interface in use that is not Ethernet, a route with
+  // several next hops, a routing rule with what the guest's kernel does not know. They cannot be
+  // had in a machine.
+  std::vector<base::Error> refused;
 };
 
+// As many addresses, routes, neighbours and rules a machine takes.
+inline constexpr size_t kMaxEntries = 8192;
+
 // Reads the calling thread's namespace. Loopback and the interfaces in `own` are left out, and so
-// is what belongs to a bridge or a bond, whose frames come out there. kUnsupported for an interface
-// in use that is not Ethernet, for a route with several next hops, and for routing rules beside
-// the kernel's own: they cannot be had in a machine.
+// is what belongs to a bridge or a bond, whose frames come out there. kResourceExhausted for more
+// than kMaxEntries.
 base::Result<Scan> ScanNamespace(base::NetlinkSocket& netlink, const std::set<int>& own);
 
 // The same from the kernel's answers.

@@ -10,6 +10,8 @@
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
 
+#include <cstring>
+
 #include "shim/network/attachment.h"
 
 namespace holt::shim::network {
@@ -90,36 +92,62 @@ TEST(ScanTest, WhatAMachineCannotHaveIsAnErrorThatNamesIt) {
   Answers answers;
   answers.links = {Link({.type = ARPHRD_NONE, .name = "wg0", .mac = ""})};
   auto tunnel = ReadAnswers(answers, {});
-  ASSERT_FALSE(tunnel.ok());
-  EXPECT_EQ(tunnel.error().code(), Code::kUnsupported);
-  EXPECT_THAT(tunnel.error().message(), HasSubstr("wg0"));
+  ASSERT_TRUE(tunnel.ok());
+  ASSERT_EQ(tunnel->refused.size(), 1u);
+  EXPECT_EQ(tunnel->refused[0].code(), Code::kUnsupported);
+  EXPECT_THAT(tunnel->refused[0].message(), HasSubstr("wg0"));
+  EXPECT_EQ(tunnel->config.interfaces_size(), 0);
   answers.links = {Link({})};
-  answers.routes = {Route({.multipath = true})};
-  EXPECT_EQ(ReadAnswers(answers, {}).error().code(), Code::kUnsupported);
+  answers.routes = {Route({.multipath = true}), Route({})};
+  auto hops = ReadAnswers(answers, {});
+  ASSERT_TRUE(hops.ok());
+  ASSERT_EQ(hops->refused.size(), 1u);
+  EXPECT_THAT(hops->refused[0].message(), HasSubstr("several next hops"));
+  EXPECT_EQ(hops->config.routes_size(), 1) << "the others are had";
 }
 
-NetlinkMessage Rule(uint32_t priority, const std::string& interface = "") {
+NetlinkMessage Rule(uint32_t priority, const std::string& interface = "", uint16_t unknown = 0) {
   NetlinkRequest request(RTM_NEWRULE);
   fib_rule_hdr header{};
   header.family = AF_INET;
   header.action = FR_ACT_TO_TBL;
+  header.flags = FIB_RULE_INVERT | FIB_RULE_IIF_DETACHED;
   request.Header(header);
   request.Value(FRA_PRIORITY, priority);
   if (!interface.empty()) request.String(FRA_IIFNAME, interface);
+  if (unknown != 0) request.Value<uint32_t>(unknown, 1);
   return Answer(RTM_NEWRULE, request);
 }
 
-TEST(ScanTest, RulesBesideTheKernelsAreAnError) {
+TEST(ScanTest, RulesBesideTheKernelsAreSaidAsTheyAre) {
   Answers answers;
-  answers.rules = {Rule(0), Rule(32766), Rule(32767)};
+  answers.rules = {Rule(0), Rule(32766), Rule(32767), Rule(100), Rule(32766, "eth0")};
+  auto rules = ReadAnswers(answers, {});
+  ASSERT_TRUE(rules.ok());
+  ASSERT_EQ(rules->config.rules_size(), 2);
+  const std::string& said = rules->config.rules(0).message();
+  ASSERT_EQ(said.size(), answers.rules[3].payload.size());
+  fib_rule_hdr header;
+  std::memcpy(&header, said.data(), sizeof header);
+  EXPECT_EQ(header.flags, uint32_t{FIB_RULE_INVERT}) << "what the kernel found out is not said";
+  EXPECT_EQ(said.substr(sizeof header),
+            std::string(reinterpret_cast<const char*>(answers.rules[3].payload.data()), said.size())
+                .substr(sizeof header));
+  answers.rules = {Rule(100, "", FRA_DPORT_RANGE + 1)};
+  rules = ReadAnswers(answers, {});
+  ASSERT_TRUE(rules.ok());
+  EXPECT_EQ(rules->config.rules_size(), 0) << "half of a rule is another rule";
+  ASSERT_EQ(rules->refused.size(), 1u);
+  EXPECT_THAT(rules->refused[0].message(), HasSubstr("rule of priority 100"));
+}
+
+TEST(ScanTest, HowMuchAMachineTakesIsBounded) {
+  Answers answers;
+  answers.links = {Link({})};
+  answers.routes.assign(kMaxEntries, Route({}));
   EXPECT_TRUE(ReadAnswers(answers, {}).ok());
-  answers.rules = {Rule(100)};
-  auto rule = ReadAnswers(answers, {});
-  ASSERT_FALSE(rule.ok());
-  EXPECT_EQ(rule.error().code(), Code::kUnsupported);
-  EXPECT_THAT(rule.error().message(), HasSubstr("rule of priority 100"));
-  answers.rules = {Rule(32766, "eth0")};
-  EXPECT_FALSE(ReadAnswers(answers, {}).ok());
+  answers.rules = {Rule(0)};
+  EXPECT_EQ(ReadAnswers(answers, {}).error().code(), Code::kResourceExhausted);
 }
 
 TEST(ScanTest, OddAnswersAreErrors) {

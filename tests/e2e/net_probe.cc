@@ -7,6 +7,7 @@
 #include <netinet/in.h>
 #include <netinet/ip_icmp.h>
 #include <poll.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -178,9 +179,13 @@ int Ask(int fd, const Address& to, const std::string& message, size_t compared_f
   return 1;
 }
 
-int Udp(const char* host, uint16_t port, size_t bytes) {
+int Udp(const char* host, uint16_t port, size_t bytes, const char* from) {
   const Address to = Parse(host, port);
   const int fd = socket(to.family(), SOCK_DGRAM, 0);
+  if (from != nullptr) {
+    const Address own = Parse(from, 0);
+    if (bind(fd, own.get(), own.size) != 0) return Fail("bind");
+  }
   // Whole or not at all, so that the size says something about the MTU.
   const int discover = IP_PMTUDISC_DO;
   if (to.family() == AF_INET)
@@ -216,6 +221,16 @@ int Ping(const char* host) {
   return Ask(fd, to, message, sizeof header);
 }
 
+// As a container does that may configure its network.
+int AddAddress(const char* name, const char* text) {
+  ifreq request{};
+  std::snprintf(request.ifr_name, sizeof request.ifr_name, "%s:1", name);
+  const Address address = Parse(text, 0);
+  std::memcpy(&request.ifr_addr, &address.storage, sizeof(sockaddr_in));
+  const int fd = socket(AF_INET, SOCK_DGRAM, 0);
+  return ioctl(fd, SIOCSIFADDR, &request) == 0 ? 0 : Fail("add an address");
+}
+
 int Show() {
   ifaddrs* list = nullptr;
   if (getifaddrs(&list) != 0) return Fail("getifaddrs");
@@ -241,8 +256,9 @@ int main(int argc, char** argv) {
   alarm(2 * kPatienceSeconds);
   int fd = -1;
   if (what == "show") return Show();
+  if (what == "add" && argc > 3) return AddAddress(argv[2], argv[3]);
   if (what == "ping" && argc > 2) return Ping(argv[2]);
-  if (what == "udp" && argc > 4) return Udp(argv[2], port(3), number(4));
+  if (what == "udp" && argc > 4) return Udp(argv[2], port(3), number(4), argv[5]);
   if (what == "echo" && argc > 2) return Echo(port(2));
   if (what == "push" && argc > 4)
     return (fd = Connect(argv[2], port(3))) < 0 ? Fail("connect") : Push(fd, number(4));
@@ -252,7 +268,8 @@ int main(int argc, char** argv) {
   if (what == "give" && argc > 3)
     return (fd = Accept(port(2))) < 0 ? Fail("accept") : Push(fd, number(3));
   std::puts(
-      "net_probe show | ping A | udp A PORT BYTES | echo PORT | push A PORT BYTES | pull A PORT"
+      "net_probe show | add NAME A | ping A | udp A PORT BYTES [FROM] | echo PORT | push A PORT "
+      "BYTES | pull A PORT"
       " | take PORT | give PORT BYTES");
   return 2;
 }

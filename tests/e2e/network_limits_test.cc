@@ -47,11 +47,14 @@ TEST_F(NetworkLimitsTest, WhatIsNoNetworkOfTheContainersIsRefused) {
   EXPECT_NE(tunnel.status, 0);
   EXPECT_THAT(tunnel.err, HasSubstr("tun0: a machine's interfaces are Ethernet"));
   Here("link del tun0");
-  Here("rule add from 10.9.9.9 lookup 100 priority 77");
-  Finished rule = Create("c");
-  EXPECT_NE(rule.status, 0);
-  EXPECT_THAT(rule.err, HasSubstr("the routing rule of priority 77"));
-  Here("rule del priority 77");
+  Here("link add one type veth peer name two");
+  Here("link set one up");
+  Here("link set two up");
+  Here("route add 198.51.100.0/24 nexthop dev one nexthop dev two");
+  Finished hops = Create("c");
+  EXPECT_NE(hops.status, 0);
+  EXPECT_THAT(hops.err, HasSubstr("a route with several next hops"));
+  Here("link del one");
 
   const std::string good = base::ReadFile(bundle_ + "/config.json").value_or("");
   auto replaced = [&](const std::string& what, const std::string& with) {
