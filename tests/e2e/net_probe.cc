@@ -1,6 +1,8 @@
 // The ends of the connections in network_test: in a container, and on the host beside it.
 #include <arpa/inet.h>
 #include <ifaddrs.h>
+#include <linux/ethtool.h>
+#include <linux/sockios.h>
 #include <net/if.h>
 #include <netdb.h>
 #include <netinet/icmp6.h>
@@ -18,6 +20,7 @@
 #include <cstdlib>
 #include <cstring>
 #include <string>
+#include <utility>
 #include <vector>
 
 namespace {
@@ -231,6 +234,24 @@ int AddAddress(const char* name, const char* text) {
   return ioctl(fd, SIOCSIFADDR, &request) == 0 ? 0 : Fail("add an address");
 }
 
+// What the kernel leaves to the device (ethtool -k).
+int Offloads(const char* name) {
+  const int fd = socket(AF_INET, SOCK_DGRAM, 0);
+  for (const auto& [command, what] :
+       {std::pair<uint32_t, const char*>(ETHTOOL_GRXCSUM, "receive checksums"),
+        {ETHTOOL_GTXCSUM, "send checksums"},
+        {ETHTOOL_GSG, "scatter"},
+        {ETHTOOL_GTSO, "segments"}}) {
+    ethtool_value value{command, 0};
+    ifreq request{};
+    std::snprintf(request.ifr_name, sizeof request.ifr_name, "%s", name);
+    request.ifr_data = reinterpret_cast<char*>(&value);
+    if (ioctl(fd, SIOCETHTOOL, &request) != 0) return Fail(what);
+    std::printf("%s %s\n", what, value.data != 0 ? "on" : "off");
+  }
+  return 0;
+}
+
 int Show() {
   ifaddrs* list = nullptr;
   if (getifaddrs(&list) != 0) return Fail("getifaddrs");
@@ -256,6 +277,7 @@ int main(int argc, char** argv) {
   alarm(2 * kPatienceSeconds);
   int fd = -1;
   if (what == "show") return Show();
+  if (what == "offloads" && argc > 2) return Offloads(argv[2]);
   if (what == "add" && argc > 3) return AddAddress(argv[2], argv[3]);
   if (what == "ping" && argc > 2) return Ping(argv[2]);
   if (what == "udp" && argc > 4) return Udp(argv[2], port(3), number(4), argv[5]);
@@ -268,7 +290,8 @@ int main(int argc, char** argv) {
   if (what == "give" && argc > 3)
     return (fd = Accept(port(2))) < 0 ? Fail("accept") : Push(fd, number(3));
   std::puts(
-      "net_probe show | add NAME A | ping A | udp A PORT BYTES [FROM] | echo PORT | push A PORT "
+      "net_probe show | offloads NAME | add NAME A | ping A | udp A PORT BYTES [FROM] | echo PORT "
+      "| push A PORT "
       "BYTES | pull A PORT"
       " | take PORT | give PORT BYTES");
   return 2;

@@ -79,6 +79,39 @@ TEST_F(NetworkTest, ManyBytesArriveAsTheyWereSent) {
   }
 }
 
+// Checksums are nobody's work until a wire, and frames are larger than its segments, both ways: by
+// what the driver agreed upon, what the kernel makes of it, and what goes by.
+TEST_F(NetworkTest, SegmentsAndChecksumsAreLeftToTheHost) {
+  AddInterface("eth0", 1);
+  StartSleeper();
+  const std::string features = Inside("cat /sys/class/net/eth0/device/features");
+  // Bits of virtio 1.2, 5.1.3: CSUM, GUEST_CSUM, GUEST_TSO4, GUEST_TSO6, HOST_TSO4, HOST_TSO6,
+  // MRG_RXBUF.
+  for (const size_t bit : {0, 1, 7, 8, 11, 12, 15})
+    EXPECT_EQ(features.substr(bit, 1), "1") << bit << " in " << features;
+  EXPECT_EQ(Inside("/net_probe offloads eth0"),
+            "receive checksums on\nsend checksums on\nscatter on\nsegments on\n");
+  auto count = [&](const std::string& way) {
+    return std::stoull(Inside("cat /sys/class/net/eth0/statistics/" + way + "_packets"));
+  };
+  const uint64_t bytes = (Slow() ? 2 : 16) << 20;
+  // A third of what it takes in segments of 1,448 bytes.
+  const uint64_t few = bytes / 1448 / 3;
+  for (const std::string net : {"10.9.1.", "fd09:1::"}) {
+    const uint64_t sent = count("tx");
+    auto take = ProbeThere("take 5001");
+    ASSERT_TRUE(take->WaitFor("listening"));
+    Inside("/net_probe push " + net + "1 5001 " + std::to_string(bytes));
+    EXPECT_LT(count("tx") - sent, few) << net;
+    EXPECT_THAT(take->Finish().out, HasSubstr("received " + std::to_string(bytes)));
+    const uint64_t received = count("rx");
+    auto give = ProbeThere("give 5002 " + std::to_string(bytes));
+    ASSERT_TRUE(give->WaitFor("listening"));
+    Inside("/net_probe pull " + net + "1 5002");
+    EXPECT_LT(count("rx") - received, few) << net;
+  }
+}
+
 class NetworkMtuTest : public NetworkTest, public testing::WithParamInterface<int> {};
 INSTANTIATE_TEST_SUITE_P(Sizes, NetworkMtuTest, testing::Values(1280, 9000));
 
