@@ -3,14 +3,10 @@
 #include <linux/if_link.h>
 #include <linux/rtnetlink.h>
 #include <net/if.h>
-#include <netinet/in.h>
 #include <sys/socket.h>
 
-#include <cstring>
 #include <set>
 #include <string>
-
-#include "base/unique_fd.h"
 
 namespace holt::guest_agent {
 namespace {
@@ -21,8 +17,6 @@ using base::NetlinkRequest;
 using base::NetlinkSocket;
 using base::Status;
 using namespace agent::v1;
-
-constexpr size_t kIpv4Bytes = 4;
 
 Status Rename(NetlinkSocket& netlink, int index, const std::string& name) {
   NetlinkRequest request = LinkRequest(index);
@@ -60,21 +54,6 @@ void ForEachGone(const Messages& before, const Messages& now, const Work& work) 
   for (const auto& message : now) kept.insert(message.SerializeAsString());
   for (const auto& message : before)
     if (!kept.contains(message.SerializeAsString())) work(message);
-}
-
-// Makes the machine known to its IPv4 gateways: one that knows its hardware address by its first
-// frame only (passt does) could not reach it before. What goes wrong is the gateway's loss.
-void GreetGateways(const NetworkConfig& config) {
-  constexpr uint16_t kDiscard = 9;  // RFC 863
-  for (const NetworkRoute& route : config.routes()) {
-    if (route.gateway().size() != kIpv4Bytes) continue;
-    base::UniqueFd socket(::socket(AF_INET, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-    sockaddr_in to{};
-    to.sin_family = AF_INET;
-    to.sin_port = htons(kDiscard);
-    std::memcpy(&to.sin_addr, route.gateway().data(), kIpv4Bytes);
-    if (socket) (void)!sendto(socket.get(), "", 1, 0, reinterpret_cast<sockaddr*>(&to), sizeof to);
-  }
 }
 
 }  // namespace
@@ -181,7 +160,11 @@ Status Network::Configure(const NetworkConfig& config) {
          neighbour.interface() + ": neighbour");
   for (const NetworkRule& rule : config.rules())
     note(ChangeRule(netlink, Verb::kAdd, rule), "rule");
-  if (config_.interfaces().empty()) GreetGateways(config);
+  // One that knows the machine's hardware address by its first frame only (passt does) could not
+  // reach it before. What goes wrong is the gateway's loss.
+  for (const NetworkRoute& route : config.routes())
+    if (config_.interfaces().empty() && !route.gateway().empty())
+      (void)AskForNeighbour(netlink, indexes, route.interface(), route.gateway());
   config_ = config;
   return first;
 }

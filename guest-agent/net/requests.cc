@@ -131,6 +131,20 @@ Status ChangeNeighbour(NetlinkSocket& netlink, Verb verb, const Indexes& interfa
   return Do(netlink, verb, request);
 }
 
+Status AskForNeighbour(NetlinkSocket& netlink, const Indexes& interfaces,
+                       const std::string& interface, const std::string& address) {
+  TRY_ASSIGN(const int index, Find(interfaces, interface));
+  TRY_ASSIGN(uint8_t family, FamilyOf(address));
+  ndmsg header{};
+  header.ndm_family = family;
+  header.ndm_ifindex = index;
+  header.ndm_flags = NTF_USE;
+  NetlinkRequest request(RTM_NEWNEIGH, NLM_F_CREATE);
+  request.Header(header);
+  request.Bytes(NDA_DST, address);
+  return netlink.Do(request);
+}
+
 Status ChangeRule(NetlinkSocket& netlink, Verb verb, const NetworkRule& rule) {
   NetlinkRequest request = Request(verb, RTM_NEWRULE, RTM_DELRULE);
   request.Payload(std::as_bytes(std::span(rule.message())));

@@ -25,6 +25,9 @@ base::Status ChangeRoute(base::NetlinkSocket& netlink, Verb verb, const Indexes&
                          const agent::v1::NetworkRoute& route);
 base::Status ChangeNeighbour(base::NetlinkSocket& netlink, Verb verb, const Indexes& interfaces,
                              const agent::v1::NetworkNeighbour& neighbour);
+// Makes the kernel ask who has the address, as if there were something to send there.
+base::Status AskForNeighbour(base::NetlinkSocket& netlink, const Indexes& interfaces,
+                             const std::string& interface, const std::string& address);
 base::Status ChangeRule(base::NetlinkSocket& netlink, Verb verb,
                         const agent::v1::NetworkRule& rule);
 

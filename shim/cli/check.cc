@@ -9,6 +9,7 @@
 #include "shim/cgroup/place.h"
 #include "shim/cli/container.h"
 #include "shim/cli/subcommands.h"
+#include "shim/network/user_network.h"
 #include "shim/run/accel.h"
 #include "shim/run/launch.h"
 #include "shim/run/sizing.h"
@@ -52,6 +53,13 @@ Finding Qemu(const HostProcessors& host) {
   return {"qemu", needed ? Verdict::kMissing : Verdict::kPoor, "qemu-system-x86_64 is not in PATH",
           needed ? "no container can run; install the package qemu-system-x86"
                  : "only needed where KVM is not usable"};
+}
+
+Finding Passt() {
+  auto found = network::FindPasst();
+  if (found) return {"passt", Verdict::kGood, *found, ""};
+  return {"passt", Verdict::kPoor, found.error().message(),
+          "containers of holt run have no network"};
 }
 
 Finding FromStatus(const char* name, const base::Result<std::string>& found, const char* cost) {
@@ -156,6 +164,7 @@ std::vector<Finding> Look(const Global& global, std::string& accel) {
   out.push_back(Overlay(global.store));
   out.push_back(UserIds());
   out.push_back(Cgroup());
+  out.push_back(Passt());
   out.push_back(Memory());
   return out;
 }

@@ -133,7 +133,7 @@ void DefinePrivileges(Flags& flags, ContainerFlags& out) {
   flags.Value("--security-opt", "OPTION", "no-new-privileges, or seccomp=unconfined",
               [&options](const std::string& value) { return SecurityOption(value, options); });
   flags.Value("--network", "none|passt",
-              "nothing but loopback (none), or the host's connections by passt",
+              "nothing but loopback (none), or the host's connections by passt (default)",
               [&out](const std::string& value) -> Status {
                 if (value != "none" && value != "passt")
                   return MakeError(Code::kUnsupported,
@@ -146,8 +146,8 @@ void DefinePrivileges(Flags& flags, ContainerFlags& out) {
       "--privileged", false,
       "the container has a machine of its own: --cap-add ALL gives all of its privileges");
   flags.Unsupported("--device", true, "devices of the host are not passed to the machine yet");
-  flags.Value("-p, --publish", "[ADDRESS:]HOST:CONTAINER",
-              "a TCP port of the host's that leads into the container; with passt",
+  flags.Value("-p, --publish", "[ADDRESS:]HOST:CONTAINER[/udp]",
+              "a port of the host's (or FIRST-LAST) that leads into the container",
               [&out](const std::string& value) -> Status {
                 TRY(network::ParsePublished(value));
                 out.publish.push_back(value);

@@ -17,11 +17,10 @@ struct ContainerFlags {
   std::vector<Volume> volumes;
   std::vector<std::string> env_files;
   std::vector<std::string> env;
-  std::string network;               // none, passt; empty: passt where a port is published
+  std::string network;               // none, passt; empty: passt where there is one
   std::vector<std::string> publish;  // as network::ParsePublished takes them
 
   void Define(Flags& flags);
-  bool uses_passt() const { return network == "passt" || (network.empty() && !publish.empty()); }
   // What only makes sense when all flags are known: order of -e and --env-file, sources of volumes.
   base::Status Finish();
 };

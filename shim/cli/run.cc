@@ -11,9 +11,9 @@
 #include "shim/cli/exit_status.h"
 #include "shim/cli/report.h"
 #include "shim/cli/run_bundle.h"
+#include "shim/cli/run_network.h"
 #include "shim/cli/subcommands.h"
 #include "shim/cli/timeline_file.h"
-#include "shim/network/user_network.h"
 #include "shim/run/accel.h"
 #include "shim/run/launch.h"
 #include "shim/run/session.h"
@@ -97,10 +97,7 @@ base::Result<Request> MakeRequest(const RunFlags& flags, const HeldImage& held,
                             ? held.config.config.stop_signal
                             : flags.container.options.stop_signal;
   request.created_unix_nanos = NowUnixNanos();
-  if (flags.container.uses_passt()) {
-    TRY_ASSIGN_CONTEXT(request.passt, network::FindPasst(), "--network passt");
-    request.publish = flags.container.publish;
-  }
+  TRY(ChooseNetwork(flags.container, request));
   return request;
 }
 

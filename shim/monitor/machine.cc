@@ -141,7 +141,7 @@ base::Status Machine::StartPasst(const MachineSpec& spec, Wiring& wiring) {
   base::SpawnOptions options;
   ChildFds fds(options);
   options.argv = network::PasstArgv(spec.passt, fds.Add(wiring.passt.second.get()), spec.vmm_uid,
-                                    spec.published);
+                                    spec.families, spec.published);
   options.working_directory = "/";
   TRY_ASSIGN(passt_,
              Child::Start(loop_, "passt", std::move(options), [this] { ProcessEnded(passt_); }));

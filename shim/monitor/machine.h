@@ -34,6 +34,7 @@ struct MachineSpec {
   std::vector<network::Attachment::Device> network_devices;
   // passt's path: one more device, which leads to it.
   std::string passt;
+  network::Families families;  // passt's
   std::vector<network::Published> published;
   int vsock_listener = -1;   // borrowed
   int vsock_directory = -1;  // borrowed

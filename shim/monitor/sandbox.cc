@@ -135,7 +135,7 @@ base::Status Sandbox::StartAll() {
 
   // The guest boots meanwhile.
   timeline_.Begin("mount the root file system");
-  TRY(share_.AddContainer(request, options_.config));
+  TRY(share_.AddContainer(request, options_.config, resolv_conf_));
   timeline_.End("mount the root file system");
   base::Status file_server = machine_.StartFileServer(machine);
   SaveProcesses();
@@ -174,6 +174,7 @@ MachineSpec Sandbox::DescribeMachine() const {
   if (network_) spec.network_devices = network_->Devices();
   if (!request.passt.empty()) {
     spec.passt = request.passt;
+    spec.families = families_;
     spec.published = published_;
     spec.network_devices = {{.mac = network::kUserMac}};
   }

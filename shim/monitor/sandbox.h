@@ -155,7 +155,9 @@ class Sandbox {
   Share share_;
   std::unique_ptr<AgentLink> link_;
   std::unique_ptr<network::Attachment> network_;  // null: only loopback, or passt's
+  network::Families families_;                    // passt's
   std::vector<network::Published> published_;
+  std::string resolv_conf_;                        // the container's, with passt
   std::unique_ptr<network::Watch> network_watch_;  // from the start on
   std::string network_config_;                     // what the guest was told last
   bool network_busy_ = false;                      // it is being told

@@ -1,3 +1,4 @@
+#include "base/file.h"
 #include "base/log.h"
 #include "shim/monitor/sandbox.h"
 
@@ -10,12 +11,18 @@ using namespace std::chrono_literals;
 namespace {
 // Whoever changes the network all the time cannot fill the log.
 constexpr size_t kMaxNetworkWarnings = 100;
+constexpr size_t kMaxResolvConf = 64 << 10;
 }  // namespace
 
 base::Status Sandbox::PrepareNetwork() {
   for (const std::string& text : options_.request.publish) {
     TRY_ASSIGN(network::Published published, network::ParsePublished(text));
     published_.push_back(std::move(published));
+  }
+  if (!options_.request.passt.empty()) {
+    TRY_ASSIGN(families_, network::UsableFamilies());
+    resolv_conf_ = network::UserResolvConf(
+        families_, base::ReadFile("/etc/resolv.conf", kMaxResolvConf).value_or(""));
   }
   if (!options_.network) return {};
   size_t wanted = 0;
@@ -41,7 +48,7 @@ void Sandbox::AttachNetwork(Done done) {
       return done(base::Error(Code::kFailedPrecondition, status.error().message()));
     done(std::move(status));
   };
-  auto config = user ? network::UserNetworkConfig() : AttachNamespace();
+  auto config = user ? network::UserNetworkConfig(families_) : AttachNamespace();
   if (!config)
     return finish(base::Error(Code::kFailedPrecondition, "network: " + config.error().message()));
   ConfigureNetwork(std::move(*config), finish);

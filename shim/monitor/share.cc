@@ -12,7 +12,6 @@
 #include "base/file.h"
 #include "image/rootfs.h"
 #include "shim/monitor/id_mapped_mount.h"
-#include "shim/network/user_network.h"
 #include "shim/state/volumes.h"
 
 namespace holt::shim {
@@ -95,7 +94,8 @@ base::Status Share::Mount() {
   return DoMount(nullptr, paths_.Share(), nullptr, MS_SHARED, nullptr);
 }
 
-base::Status Share::AddContainer(const Request& request, oci::Config& config) {
+base::Status Share::AddContainer(const Request& request, oci::Config& config,
+                                 const std::string& resolv_conf) {
   const std::string& id = request.id;
   std::string base_path = paths_.Share() + "/" + id;
   // mount(2) takes the flags it does not repeat away.
@@ -109,7 +109,7 @@ base::Status Share::AddContainer(const Request& request, oci::Config& config) {
       TRY_CONTEXT(AddVolume(id, config, config.mounts[i]),
                   request.bundle.empty() ? "volume " + config.mounts[i].destination
                                          : fmt::format("mounts[{}]", i));
-  if (request.write_hosts) TRY(AddHostsFiles(request, config));
+  if (request.write_hosts) TRY(AddHostsFiles(request, config, resolv_conf));
   TRY(DoMount(nullptr, paths_.Share(), nullptr, MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV,
               nullptr));
   config.root->path = id + "/rootfs";
@@ -176,19 +176,18 @@ base::Status Share::AddVolume(const std::string& container, const oci::Config& c
   return {};
 }
 
-base::Status Share::AddHostsFiles(const Request& request, oci::Config& config) {
+base::Status Share::AddHostsFiles(const Request& request, oci::Config& config,
+                                  const std::string& resolv_conf) {
   const std::string& container = request.id;
   std::string name = config.hostname.empty() ? container : config.hostname;
-  // Without a network the image's is as good as any.
-  const std::string resolver =
-      request.passt.empty() ? "" : fmt::format("nameserver {}\n", network::kUserResolver);
   std::string hosts = "127.0.0.1\tlocalhost " + name +
                       "\n::1\tlocalhost ip6-localhost "
                       "ip6-loopback\nff02::1\tip6-allnodes\nff02::2\tip6-allrouters\n";
   for (const auto& [path, text] :
        {std::pair<std::string, std::string>("/etc/hosts", hosts),
         std::pair<std::string, std::string>("/etc/hostname", name + "\n"),
-        std::pair<std::string, std::string>("/etc/resolv.conf", resolver)}) {
+        // Without a network the image's is as good as any.
+        std::pair<std::string, std::string>("/etc/resolv.conf", resolv_conf)}) {
     bool given = std::any_of(config.mounts.begin(), config.mounts.end(),
                              [&path = path](const oci::Mount& m) { return m.destination == path; });
     if (given || text.empty()) continue;

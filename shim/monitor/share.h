@@ -23,8 +23,10 @@ class Share {
   // Mounts the scaffold.
   base::Status Mount();
   // Puts the container's root and volumes into the share and rewrites `config` for the agent:
-  // root.path and the sources of bind mounts become paths in the share.
-  base::Status AddContainer(const Request& request, oci::Config& config);
+  // root.path and the sources of bind mounts become paths in the share. `resolv_conf`: its
+  // /etc/resolv.conf; empty: as it is in the image.
+  base::Status AddContainer(const Request& request, oci::Config& config,
+                            const std::string& resolv_conf = "");
   // Unmounts all of it; what is busy is detached.
   void Unmount();
   const std::string directory() const { return paths_.Share(); }
@@ -34,7 +36,8 @@ class Share {
                          const std::string& target);
   base::Status AddVolume(const std::string& container, const oci::Config& config,
                          oci::Mount& mount);
-  base::Status AddHostsFiles(const Request& request, oci::Config& config);
+  base::Status AddHostsFiles(const Request& request, oci::Config& config,
+                             const std::string& resolv_conf);
   SandboxPaths paths_;
   size_t next_volume_ = 0;
 };

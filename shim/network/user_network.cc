@@ -1,95 +1,145 @@
 #include "shim/network/user_network.h"
 
 #include <arpa/inet.h>
+#include <linux/if_addr.h>
 #include <linux/rtnetlink.h>
 #include <sys/socket.h>
 
-#include <charconv>
+#include <set>
+#include <sstream>
 
 #include "base/file.h"
+#include "base/netlink.h"
 
 namespace holt::shim::network {
 namespace {
 
 using base::Code;
 using base::MakeError;
+using base::NetlinkMessage;
+using base::NetlinkRequest;
+using base::NetlinkSocket;
+using base::Result;
 
-constexpr char kGuestAddress[] = "10.0.2.15";
-constexpr char kGateway[] = "10.0.2.2";
-constexpr uint32_t kPrefixLength = 24;
 // The largest that passt takes: nothing is cut up between it and the machine.
 constexpr uint32_t kMtu = 65520;
 
-std::string Bytes(const char* address) {
-  in_addr value{};
-  HOLT_CHECK(inet_pton(AF_INET, address, &value) == 1);
-  return {reinterpret_cast<const char*>(&value), sizeof value};
+struct Family {
+  int number;
+  const char* address;
+  uint32_t prefix_length;
+  const char* broadcast;
+  const char* gateway;
+  const char* resolver;
+};
+constexpr Family kIpv4 = {AF_INET, "10.0.2.15", 24, "10.0.2.255", "10.0.2.2", "10.0.2.3"};
+// The gateway is of the link, as passt wants it; whoever connects from the host itself has its
+// address, too.
+constexpr Family kIpv6 = {AF_INET6, "fd68:6f6c:7400::15", 64, "", "fe80::2", "fd68:6f6c:7400::3"};
+// Made of kUserMac (RFC 4291, 2.5.1).
+constexpr char kLinkLocal[] = "fe80::68:6fff:fe6c:7400";
+constexpr uint32_t kLinkLocalPrefix = 64;
+
+std::vector<Family> Chosen(Families families) {
+  std::vector<Family> chosen;
+  if (families.ipv4) chosen.push_back(kIpv4);
+  if (families.ipv6) chosen.push_back(kIpv6);
+  return chosen;
 }
 
-base::Result<uint16_t> ParsePort(std::string_view text) {
-  uint16_t port = 0;
-  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), port);
-  if (error != std::errc() || end != text.data() + text.size() || port == 0)
-    return MakeError(Code::kInvalidArgument, "\"{}\" is not a port from 1 to 65535", text);
-  return port;
+std::string Bytes(int family, const char* address) {
+  char value[sizeof(in6_addr)];
+  HOLT_CHECK(inet_pton(family, address, value) == 1);
+  return {value, family == AF_INET ? sizeof(in_addr) : sizeof(in6_addr)};
 }
 
-// passt's words for it: "127.0.0.1/8080:80".
+void AddAddress(agent::v1::NetworkInterface& interface, int family, const char* text,
+                uint32_t prefix_length, const char* broadcast, uint32_t scope) {
+  agent::v1::NetworkAddress* address = interface.add_addresses();
+  address->set_address(Bytes(family, text));
+  if (*broadcast != '\0') address->set_broadcast(Bytes(family, broadcast));
+  address->set_prefix_length(prefix_length);
+  address->set_scope(scope);
+}
+
+template <typename Header>
+Result<std::vector<NetlinkMessage>> Dump(NetlinkSocket& netlink, uint16_t type) {
+  NetlinkRequest request(type);
+  request.Header(Header{});
+  return netlink.Dump(request);
+}
+
+// passt's words for it: "127.0.0.1/8080:80", "8000-8009:9000-9009".
 std::string Spec(const Published& published) {
+  auto range = [&](uint16_t first) {
+    return published.count == 1 ? fmt::format("{}", first)
+                                : fmt::format("{}-{}", first, first + published.count - 1);
+  };
   return (published.address.empty() ? "" : published.address + "/") +
-         fmt::format("{}:{}", published.host, published.guest);
+         fmt::format("{}:{}", range(published.host), range(published.guest));
 }
 
 }  // namespace
 
-base::Result<Published> ParsePublished(std::string_view text) {
-  Published out;
-  const size_t slash = text.rfind('/');
-  if (slash != std::string_view::npos) {
-    const std::string_view protocol = text.substr(slash + 1);
-    if (protocol != "tcp")
-      return MakeError(Code::kInvalidArgument, "\"{}\": only ports of tcp can be published",
-                       protocol);
-    text = text.substr(0, slash);
+Result<Families> UsableFamilies() {
+  TRY_ASSIGN(NetlinkSocket netlink, NetlinkSocket::Open());
+  TRY_ASSIGN(auto routes, Dump<rtmsg>(netlink, RTM_GETROUTE));
+  TRY_ASSIGN(auto addresses, Dump<ifaddrmsg>(netlink, RTM_GETADDR));
+  std::set<uint32_t> global6;
+  for (const NetlinkMessage& message : addresses) {
+    TRY_ASSIGN(auto header, message.Header<ifaddrmsg>());
+    if (header.ifa_family == AF_INET6 && header.ifa_scope == RT_SCOPE_UNIVERSE)
+      global6.insert(header.ifa_index);
   }
-  const size_t last = text.rfind(':');
-  if (last == std::string_view::npos)
-    return MakeError(Code::kInvalidArgument, "\"{}\" is not [ADDRESS:]HOST:CONTAINER[/tcp]", text);
-  TRY_ASSIGN(out.guest, ParsePort(text.substr(last + 1)));
-  text = text.substr(0, last);
-  const size_t first = text.rfind(':');
-  TRY_ASSIGN(out.host, ParsePort(first == std::string_view::npos ? text : text.substr(first + 1)));
-  if (first == std::string_view::npos) return out;
-  out.address = text.substr(0, first);
-  in_addr ignored{};
-  if (inet_pton(AF_INET, out.address.c_str(), &ignored) != 1)
-    return MakeError(Code::kInvalidArgument, "\"{}\" is not an IPv4 address", out.address);
-  return out;
+  Families families;
+  for (const NetlinkMessage& message : routes) {
+    TRY_ASSIGN(auto header, message.Header<rtmsg>());
+    TRY_ASSIGN(auto attributes, message.Attributes<rtmsg>());
+    const uint32_t table = attributes.Value<uint32_t>(RTA_TABLE).value_or(header.rtm_table);
+    if (header.rtm_dst_len != 0 || header.rtm_type != RTN_UNICAST || table != RT_TABLE_MAIN)
+      continue;
+    const uint32_t interface = attributes.Value<uint32_t>(RTA_OIF).value_or(0);
+    if (header.rtm_family == AF_INET) families.ipv4 = true;
+    if (header.rtm_family == AF_INET6 && global6.contains(interface)) families.ipv6 = true;
+  }
+  if (!families.ipv4 && !families.ipv6)
+    return base::Error(Code::kFailedPrecondition, "the host has no default route");
+  return families;
 }
 
-base::Result<std::string> FindPasst() {
+Result<std::string> FindPasst() {
   for (const char* path : {"/usr/bin/passt", "/usr/local/bin/passt"})
     if (base::PathExists(path)) return path;
-  return MakeError(Code::kNotFound,
-                   "passt is not installed (Debian's package has that name); --network none needs "
-                   "nothing");
+  return MakeError(Code::kNotFound, "passt is not installed (Debian's package has that name)");
 }
 
-std::vector<std::string> PasstArgv(const std::string& passt, int fd, uid_t uid,
+std::vector<std::string> PasstArgv(const std::string& passt, int fd, uid_t uid, Families families,
                                    const std::vector<Published>& published) {
-  std::vector<std::string> argv = {
-      passt, "--foreground", "--quiet", "--stderr", "--fd", fmt::format("{}", fd), "--runas",
-      fmt::format("{}:{}", uid, uid), "--ipv4-only", "--address", kGuestAddress, "--netmask",
-      fmt::format("{}", kPrefixLength), "--gateway", kGateway, "--mtu", fmt::format("{}", kMtu),
-      // Otherwise the gateway's address is the host's loopback.
-      "--no-map-gw", "--dns-forward", kUserResolver,
-      // The agent configures the guest.
-      "--no-dhcp"};
-  for (const Published& port : published) argv.insert(argv.end(), {"--tcp-ports", Spec(port)});
+  std::vector<std::string> argv = {passt, "--foreground", "--quiet", "--stderr", "--fd",
+                                   fmt::format("{}", fd), "--runas", fmt::format("{}:{}", uid, uid),
+                                   "--mtu", fmt::format("{}", kMtu),
+                                   // Otherwise the gateway's address is the host's loopback.
+                                   "--no-map-gw",
+                                   // The agent configures the guest.
+                                   "--no-dhcp", "--no-dhcpv6", "--no-ra"};
+  auto add = [&argv](std::initializer_list<std::string> more) { argv.insert(argv.end(), more); };
+  if (!families.ipv6) add({"--ipv4-only"});
+  if (!families.ipv4) add({"--ipv6-only"});
+  if (families.ipv4) add({"--netmask", fmt::format("{}", kIpv4.prefix_length)});
+  for (const Family& family : Chosen(families))
+    add({"--address", family.address, "--gateway", family.gateway, "--dns-forward",
+         family.resolver});
+  bool udp = false;
+  for (const Published& port : published) {
+    add({port.udp ? "--udp-ports" : "--tcp-ports", Spec(port)});
+    udp = udp || port.udp;
+  }
+  // Otherwise each TCP port's number is one of UDP's, too.
+  if (!udp) add({"--udp-ports", "none"});
   return argv;
 }
 
-agent::v1::NetworkConfig UserNetworkConfig() {
+agent::v1::NetworkConfig UserNetworkConfig(Families families) {
   agent::v1::NetworkConfig config;
   agent::v1::NetworkInterface* interface = config.add_interfaces();
   interface->set_device_mac(kUserMac.data(), kUserMac.size());
@@ -97,18 +147,39 @@ agent::v1::NetworkConfig UserNetworkConfig() {
   interface->set_name("eth0");
   interface->set_mtu(kMtu);
   interface->set_up(true);
-  agent::v1::NetworkAddress* address = interface->add_addresses();
-  address->set_address(Bytes(kGuestAddress));
-  address->set_broadcast(Bytes("10.0.2.255"));
-  address->set_prefix_length(kPrefixLength);
-  agent::v1::NetworkRoute* route = config.add_routes();
-  route->set_family(AF_INET);
-  route->set_gateway(Bytes(kGateway));
-  route->set_interface("eth0");
-  route->set_table(RT_TABLE_MAIN);
-  route->set_protocol(RTPROT_BOOT);
-  route->set_type(RTN_UNICAST);
+  if (families.ipv6)
+    AddAddress(*interface, AF_INET6, kLinkLocal, kLinkLocalPrefix, "", RT_SCOPE_LINK);
+  for (const Family& family : Chosen(families)) {
+    AddAddress(*interface, family.number, family.address, family.prefix_length, family.broadcast,
+               RT_SCOPE_UNIVERSE);
+    agent::v1::NetworkRoute* route = config.add_routes();
+    route->set_family(static_cast<uint32_t>(family.number));
+    route->set_gateway(Bytes(family.number, family.gateway));
+    route->set_interface("eth0");
+    route->set_table(RT_TABLE_MAIN);
+    route->set_protocol(RTPROT_BOOT);
+    route->set_type(RTN_UNICAST);
+  }
   return config;
+}
+
+std::string UserResolvConf(Families families, const std::string& host) {
+  bool asks[2] = {false, false};  // IPv6's resolvers: with a colon
+  std::string rest;
+  std::istringstream lines(host);
+  for (std::string line; std::getline(lines, line);) {
+    std::istringstream words(line);
+    std::string key, value;
+    words >> key >> value;
+    if (key == "nameserver") asks[value.find(':') != std::string::npos ? 1 : 0] = true;
+    if (key == "search" || key == "domain" || key == "options") rest += line + "\n";
+  }
+  std::string text;
+  // With none on the host there is nobody to ask, and a name costs no wait.
+  if (families.ipv4 && asks[0]) text += fmt::format("nameserver {}\n", kIpv4.resolver);
+  if (families.ipv6 && asks[1]) text += fmt::format("nameserver {}\n", kIpv6.resolver);
+  text += rest;
+  return text.empty() ? "# The host has no resolver.\n" : text;
 }
 
 }  // namespace holt::shim::network

@@ -264,6 +264,10 @@ Finished HoltTest::Holt(const std::vector<std::string>& args, const RunOptions& 
 
 std::vector<std::string> HoltTest::RunCommand(const std::vector<std::string>& args) const {
   std::vector<std::string> all = {"run", "--accel", Accel()};
+  // Who tests a network says so.
+  const bool says = std::ranges::any_of(
+      args, [](const std::string& arg) { return arg == "--network" || arg == "-p"; });
+  if (!says) all.insert(all.end(), {"--network", "none"});
   all.insert(all.end(), args.begin(), args.end());
   return Command(all);
 }

@@ -83,7 +83,7 @@ def main():
         holt = [os.path.join(build, "bin/holt"), "--root", os.path.join(work, "run"), "--store", os.path.join(work, "store")]
         subprocess.run(holt + ["import", image, "perf"], check=True, stdout=subprocess.DEVNULL)
         before = set(pids_with(""))
-        subprocess.run(holt + ["run", "-d", "--name", "idle", "--accel", options.accel, "perf", "sleep", "600"],
+        subprocess.run(holt + ["run", "-d", "--network", "none", "--name", "idle", "--accel", options.accel, "perf", "sleep", "600"],
                        check=True, stdout=subprocess.DEVNULL)
         time.sleep(3)
         monitors = pids_with(os.path.join(work, "run"))

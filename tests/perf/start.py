@@ -30,6 +30,7 @@ def main():
     parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     parser.add_argument("--build", default="build/release")
     parser.add_argument("--accel", default="software", choices=["software", "kvm"])
+    parser.add_argument("--network", default="none", choices=["none", "passt"])
     parser.add_argument("--runs", type=int, default=10)
     parser.add_argument("--image", default=None, help="a rootfs tar; default: tests/images/build.sh demo")
     parser.add_argument("--json", default=None, help="write the figures here, too")
@@ -44,7 +45,7 @@ def main():
         initramfs = peer.with_peer_init(build, work)
         holt = [os.path.join(build, "bin/holt"), "--root", os.path.join(work, "run"), "--store", os.path.join(work, "store")]
         subprocess.run(holt + ["import", image, "perf"], check=True, stdout=subprocess.DEVNULL)
-        run = holt + ["run", "--rm", "--accel", options.accel, "perf", "true"]
+        run = holt + ["run", "--rm", "--network", options.network, "--accel", options.accel, "perf", "true"]
 
         def ours():
             subprocess.run(run, check=True, stderr=subprocess.DEVNULL, stdin=subprocess.DEVNULL)
