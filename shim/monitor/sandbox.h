@@ -19,6 +19,7 @@
 #include "shim/monitor/diagnosis.h"
 #include "shim/monitor/machine.h"
 #include "shim/monitor/outcome.h"
+#include "shim/monitor/resolver.h"
 #include "shim/monitor/share.h"
 #include "shim/monitor/timeline.h"
 #include "shim/network/attachment.h"
@@ -123,6 +124,9 @@ class Sandbox {
   base::Status PrepareNetwork();
   // Gives the machine what is in the network namespace by now.
   void AttachNetwork(Done done);
+  // When the container is told to use Docker's.
+  void ServeResolver(Done done);
+  base::Status StartResolver();
 
   // sandbox_end.cc: down.
   void OnSomethingEnded();
@@ -150,6 +154,7 @@ class Sandbox {
   Share share_;
   std::unique_ptr<AgentLink> link_;
   std::unique_ptr<network::Attachment> network_;  // null: only loopback, or passt's
+  std::unique_ptr<Resolver> resolver_;  // null: the container does not use Docker's
   std::vector<network::Published> published_;
   Machine machine_;
   ContainerLog log_;

@@ -149,6 +149,7 @@ void Sandbox::Teardown() {
     unlink(path.c_str());
   std::string console = machine_.console();
   machine_.Kill();
+  resolver_.reset();
   network_.reset();
   share_.Unmount();
   LeaveCgroup(remove_ || options_.request.auto_remove);

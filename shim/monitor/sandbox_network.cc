@@ -42,9 +42,33 @@ void Sandbox::AttachNetwork(Done done) {
       "holt.agent.v1.Agent", "ConfigureNetwork", *config, {.timeout = 30s},
       [this, fail, done](base::Result<agent::v1::Empty> result) {
         if (!result) return fail(result.error());
-        timeline_.End("attach the network");
-        done({});
+        ServeResolver([this, fail, done](const base::Status& served) {
+          if (!served) return fail(served.error());
+          timeline_.End("attach the network");
+          done({});
+        });
       });
+}
+
+void Sandbox::ServeResolver(Done done) {
+  if (!network_ || resolver_ || !UsesDockersResolver(options_.config, paths_.Share()))
+    return done({});
+  if (auto started = StartResolver(); !started)
+    return done(std::move(started).error().Wrap("resolver"));
+  link_->client()->Call<agent::v1::Empty>("holt.agent.v1.Agent", "ServeResolver",
+                                          agent::v1::Empty(), {.timeout = 30s},
+                                          [done](base::Result<agent::v1::Empty> result) {
+                                            if (!result) return done(result.error());
+                                            done({});
+                                          });
+}
+
+base::Status Sandbox::StartResolver() {
+  TRY_ASSIGN(base::UniqueFd datagrams, link_->ListenForGuest(Resolver::kUdpPort));
+  TRY_ASSIGN(base::UniqueFd connections, link_->ListenForGuest(Resolver::kTcpPort));
+  TRY_ASSIGN(resolver_, Resolver::Start(loop_, std::move(datagrams), std::move(connections),
+                                        network_->network_namespace()));
+  return {};
 }
 
 }  // namespace holt::shim

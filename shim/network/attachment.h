@@ -45,6 +45,7 @@ class Attachment {
   // Connects every interface that is there now and returns what the guest is to be told. Errors
   // name the interface; nothing stays connected then.
   base::Result<agent::v1::NetworkConfig> Attach();
+  int network_namespace() const { return namespace_.get(); }  // borrowed
   // Gives the interfaces back to the namespace.
   void Detach();
 
