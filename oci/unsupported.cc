@@ -51,9 +51,20 @@ Status CheckSeccomp(const Seccomp& seccomp) {
 
 }  // namespace
 
+bool IsDefaultAppArmorProfile(std::string_view name) {
+  // Podman's has its version behind it.
+  return name == kNoAppArmorProfile || name == "docker-default" || name == "crio-default" ||
+         name == "cri-containerd.apparmor.d" || name == "nerdctl-default" ||
+         name.starts_with("containers-default-");
+}
+
 Status CheckGuestSupport(const Process& process) {
-  if (!process.apparmor_profile.empty())
-    return Unsupported("process.apparmorProfile", "the guest's kernel has no AppArmor");
+  const std::string& profile = process.apparmor_profile;
+  if (!profile.empty() && !IsDefaultAppArmorProfile(profile))
+    return Unsupported("process.apparmorProfile",
+                       fmt::format("\"{}\": the guest's kernel has no AppArmor; engines' default "
+                                   "profiles are taken, which confine the stub on the host",
+                                   profile));
   if (!process.selinux_label.empty())
     return Unsupported("process.selinuxLabel", "the guest's kernel has no SELinux");
   return {};

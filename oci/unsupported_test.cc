@@ -28,7 +28,7 @@ TEST_P(UnsupportedTest, IsNamed) {
 INSTANTIATE_TEST_SUITE_P(
     All, UnsupportedTest,
     testing::Values(
-        Case{PROCESS(R"("apparmorProfile":"x")"), "process.apparmorProfile: not supported"},
+        Case{PROCESS(R"("apparmorProfile":"x")"), "process.apparmorProfile: not supported: \"x\""},
         Case{PROCESS(R"("selinuxLabel":"x")"), "process.selinuxLabel: not supported"},
         Case{
             R"("mounts":[{"destination":"/a","uidMappings":[{"size":1}],"gidMappings":[{"size":1}]}])",

@@ -1,12 +1,10 @@
 #include "guest-agent/cgroup/device_filter.h"
 
-#include <sys/syscall.h>
-#include <unistd.h>
-
 #include <cstring>
 #include <optional>
 
 #include "base/unique_fd.h"
+#include "guest-agent/cgroup/bpf.h"
 
 namespace holt::guest_agent {
 namespace {
@@ -19,6 +17,7 @@ using base::UniqueFd;
 
 // Rules beyond this would not fit a program of 4096 instructions.
 constexpr size_t kMaxRules = 400;
+constexpr char kName[] = "linux.resources.devices";
 constexpr uint32_t kAllAccess = BPF_DEVCG_ACC_MKNOD | BPF_DEVCG_ACC_READ | BPF_DEVCG_ACC_WRITE;
 
 struct Rule {
@@ -85,30 +84,20 @@ std::vector<Rule> OrderedRules(const std::vector<oci::DeviceRule>& rules) {
   return {list.rbegin(), list.rend()};
 }
 
-bpf_insn Insn(uint8_t code, uint8_t dst, uint8_t src, int16_t offset, int32_t immediate) {
-  bpf_insn insn{};
-  insn.code = code;
-  insn.dst_reg = dst & 0xf;
-  insn.src_reg = src & 0xf;
-  insn.off = offset;
-  insn.imm = immediate;
-  return insn;
-}
-
 // r1 is the context; the type goes to r2, the access to r3, the numbers to r4 and r5.
 void EmitPrologue(std::vector<bpf_insn>& out) {
   constexpr uint8_t kLoad = BPF_LDX | BPF_MEM | BPF_W;
-  out.push_back(Insn(kLoad, 2, 1, offsetof(bpf_cgroup_dev_ctx, access_type), 0));
-  out.push_back(Insn(BPF_ALU64 | BPF_MOV | BPF_X, 3, 2, 0, 0));
-  out.push_back(Insn(BPF_ALU | BPF_AND | BPF_K, 2, 0, 0, 0xffff));
-  out.push_back(Insn(BPF_ALU | BPF_RSH | BPF_K, 3, 0, 0, 16));
-  out.push_back(Insn(kLoad, 4, 1, offsetof(bpf_cgroup_dev_ctx, major), 0));
-  out.push_back(Insn(kLoad, 5, 1, offsetof(bpf_cgroup_dev_ctx, minor), 0));
+  out.push_back(BpfInsn(kLoad, 2, 1, offsetof(bpf_cgroup_dev_ctx, access_type), 0));
+  out.push_back(BpfInsn(BPF_ALU64 | BPF_MOV | BPF_X, 3, 2, 0, 0));
+  out.push_back(BpfInsn(BPF_ALU | BPF_AND | BPF_K, 2, 0, 0, 0xffff));
+  out.push_back(BpfInsn(BPF_ALU | BPF_RSH | BPF_K, 3, 0, 0, 16));
+  out.push_back(BpfInsn(kLoad, 4, 1, offsetof(bpf_cgroup_dev_ctx, major), 0));
+  out.push_back(BpfInsn(kLoad, 5, 1, offsetof(bpf_cgroup_dev_ctx, minor), 0));
 }
 
 void EmitReturn(std::vector<bpf_insn>& out, bool allow) {
-  out.push_back(Insn(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, allow ? 1 : 0));
-  out.push_back(Insn(BPF_JMP | BPF_EXIT, 0, 0, 0, 0));
+  out.push_back(BpfInsn(BPF_ALU64 | BPF_MOV | BPF_K, 0, 0, 0, allow ? 1 : 0));
+  out.push_back(BpfInsn(BPF_JMP | BPF_EXIT, 0, 0, 0, 0));
 }
 
 // Answers if the rule speaks about the access, else falls through to the next. An allowing rule
@@ -117,25 +106,22 @@ void EmitRule(std::vector<bpf_insn>& out, const Rule& rule) {
   std::vector<size_t> to_next;
   auto next_unless_equal = [&](uint8_t reg, uint32_t value) {
     to_next.push_back(out.size());
-    out.push_back(Insn(BPF_JMP32 | BPF_JNE | BPF_K, reg, 0, 0, static_cast<int32_t>(value)));
+    out.push_back(BpfInsn(BPF_JMP32 | BPF_JNE | BPF_K, reg, 0, 0, static_cast<int32_t>(value)));
   };
   if (rule.type) next_unless_equal(2, *rule.type);
   if (rule.major) next_unless_equal(4, *rule.major);
   if (rule.minor) next_unless_equal(5, *rule.minor);
   if (rule.access != kAllAccess) {
-    out.push_back(Insn(BPF_ALU | BPF_MOV | BPF_X, 1, 3, 0, 0));
-    out.push_back(Insn(BPF_ALU | BPF_AND | BPF_K, 1, 0, 0,
-                       static_cast<int32_t>(rule.allow ? kAllAccess & ~rule.access : rule.access)));
+    out.push_back(BpfInsn(BPF_ALU | BPF_MOV | BPF_X, 1, 3, 0, 0));
+    out.push_back(
+        BpfInsn(BPF_ALU | BPF_AND | BPF_K, 1, 0, 0,
+                static_cast<int32_t>(rule.allow ? kAllAccess & ~rule.access : rule.access)));
     to_next.push_back(out.size());
-    uint8_t jump = rule.allow ? BPF_JNE : BPF_JEQ;
-    out.push_back(Insn(static_cast<uint8_t>(BPF_JMP32 | jump | BPF_K), 1, 0, 0, 0));
+    const int jump = rule.allow ? BPF_JNE : BPF_JEQ;
+    out.push_back(BpfInsn(BPF_JMP32 | jump | BPF_K, 1, 0, 0, 0));
   }
   EmitReturn(out, rule.allow);
   for (size_t at : to_next) out[at].off = static_cast<int16_t>(out.size() - at - 1);
-}
-
-int Bpf(int command, bpf_attr* attributes) {
-  return static_cast<int>(syscall(SYS_bpf, command, attributes, sizeof *attributes));
 }
 
 }  // namespace
@@ -158,15 +144,7 @@ Result<std::vector<bpf_insn>> DeviceProgram(const std::vector<oci::DeviceRule>& 
 }
 
 Status AttachDeviceProgram(int cgroup, const std::vector<bpf_insn>& program) {
-  static constexpr char kLicense[] = "GPL";
-  bpf_attr load{};
-  load.prog_type = BPF_PROG_TYPE_CGROUP_DEVICE;
-  load.insn_cnt = static_cast<uint32_t>(program.size());
-  load.insns =
-      reinterpret_cast<uint64_t>(program.data());  // SAFETY: an address, as bpf(2) takes it
-  load.license = reinterpret_cast<uint64_t>(kLicense);
-  UniqueFd loaded(Bpf(BPF_PROG_LOAD, &load));
-  if (!loaded) return HOLT_ERRNO("linux.resources.devices: load the BPF program");
+  TRY_ASSIGN_CONTEXT(UniqueFd loaded, LoadBpf(BPF_PROG_TYPE_CGROUP_DEVICE, 0, program), kName);
 
   // The programs there now, to be taken off once the new one is on: access is never wider between.
   uint32_t old_ids[16] = {};
@@ -177,13 +155,7 @@ Status AttachDeviceProgram(int cgroup, const std::vector<bpf_insn>& program) {
   query.query.prog_cnt = 16;
   uint32_t old_count = Bpf(BPF_PROG_QUERY, &query) == 0 ? query.query.prog_cnt : 0;
 
-  bpf_attr attach{};
-  attach.target_fd = static_cast<uint32_t>(cgroup);
-  attach.attach_bpf_fd = static_cast<uint32_t>(loaded.get());
-  attach.attach_type = BPF_CGROUP_DEVICE;
-  attach.attach_flags = BPF_F_ALLOW_MULTI;
-  if (Bpf(BPF_PROG_ATTACH, &attach) != 0)
-    return HOLT_ERRNO("linux.resources.devices: attach the BPF program");
+  TRY_CONTEXT(AttachBpf(cgroup, loaded.get(), BPF_CGROUP_DEVICE), kName);
   for (uint32_t i = 0; i < old_count; ++i) {
     bpf_attr get{};
     get.prog_id = old_ids[i];

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <linux/openat2.h>
 #include <signal.h>
+#include <sys/stat.h>
 
 #include <charconv>
 
@@ -11,6 +12,7 @@
 #include "guest-agent/cgroup/device_filter.h"
 #include "guest-agent/container/user_namespace.h"
 #include "guest-agent/init/tables.h"
+#include "oci/mount_options.h"
 
 namespace holt::guest_agent {
 namespace {
@@ -93,7 +95,20 @@ void Container::Start(Done done) {
   if (init_->started() || init_->exit())
     return done(MakeError(Code::kFailedPrecondition,
                           "cannot start a container that is not in the created state"));
+  SyncVolumes();
   init_->Go(std::move(done));
+}
+
+// An engine may still have written into a file that is bound, /etc/resolv.conf for one, after the
+// size that was read here at create.
+void Container::SyncVolumes() const {
+  for (const oci::Mount& mount : config_.mounts) {
+    auto options = oci::ParseMountOptions(mount, "");
+    if (!options || !options->bind || mount.source.empty()) continue;
+    struct statx ignored {};
+    (void)statx(engine_.share, mount.source.c_str(), AT_SYMLINK_NOFOLLOW | AT_STATX_FORCE_SYNC,
+                STATX_SIZE | STATX_MTIME, &ignored);
+  }
 }
 
 void Container::Exec(const std::string& exec_id, oci::Process process, ProcessStreams streams,

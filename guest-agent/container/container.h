@@ -68,6 +68,7 @@ class Container {
   base::Status Launch(ProcessStreams streams, const std::optional<oci::ConsoleSize>& size);
   base::Status LaunchExec(const std::string& exec_id, const oci::Process& process,
                           ProcessStreams streams, const std::optional<oci::ConsoleSize>& size);
+  void SyncVolumes() const;
   bool AllReaped() const;
   base::UniqueFd FirstProcessCgroup() const;
   void CheckGone(int turn, Done done);

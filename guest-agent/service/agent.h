@@ -10,6 +10,7 @@
 #include "guest-agent/init/boot.h"
 #include "guest-agent/init/reaper.h"
 #include "guest-agent/net/configure.h"
+#include "guest-agent/net/resolver.h"
 #include "guest-agent/service/oom_watcher.h"
 #include "guest-agent/stream/park.h"
 #include "rpc/agent.pb.h"
@@ -63,6 +64,7 @@ class Agent {
   base::Result<agent::v1::CreateSandboxResponse> CreateSandbox(
       const agent::v1::CreateSandboxRequest& request);
   base::Result<agent::v1::GuestInfoResponse> GuestInfo();
+  base::Status ServeResolver();
 
   template <typename Request, typename Response, typename Handler>
   void Handle(const char* method, Handler handler) {
@@ -89,6 +91,7 @@ class Agent {
   std::deque<std::string> oom_events_;  // that nobody waited for
   std::deque<Call<agent::v1::OomEvent>> oom_waiters_;
   std::map<std::string, std::shared_ptr<Container>> containers_;
+  std::unique_ptr<Resolver> resolver_;
   bool sandbox_created_ = false;
   base::UniqueFd rpc_listener_;
   base::UniqueFd stream_listener_;

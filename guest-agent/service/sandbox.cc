@@ -54,6 +54,10 @@ void Agent::RegisterSandbox() {
       return call.Fail(status.error().Wrap("network"));
     call.Reply(Empty());
   });
+  Handle<Empty, Empty>("ServeResolver", [this](const auto&, auto call) {
+    if (auto status = ServeResolver(); !status) return call.Fail(status.error().Wrap("resolver"));
+    call.Reply(Empty());
+  });
   Handle<SetTimeRequest, Empty>("SetTime", [](const auto& request, auto call) {
     if (auto status = SetTime(request.time_unix_nanos()); !status) return call.Fail(status.error());
     call.Reply(Empty());
@@ -83,6 +87,13 @@ Result<agent::v1::CreateSandboxResponse> Agent::CreateSandbox(
   response.set_agent_version(HOLT_VERSION);
   response.set_kernel_release(KernelRelease());
   return response;
+}
+
+Status Agent::ServeResolver() {
+  if (resolver_) return {};
+  TRY_ASSIGN(UniqueFd cgroup, base::Open(engine_.cgroup_parent, O_RDONLY | O_DIRECTORY));
+  TRY_ASSIGN(resolver_, Resolver::Start(loop_, cgroup.get()));
+  return {};
 }
 
 Result<agent::v1::GuestInfoResponse> Agent::GuestInfo() {

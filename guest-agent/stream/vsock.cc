@@ -35,14 +35,20 @@ Result<UniqueFd> ListenVsock(uint32_t port) {
   return socket;
 }
 
-Result<UniqueFd> DialHost(uint32_t port) {
-  UniqueFd socket(::socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC, 0));
+namespace {
+Result<UniqueFd> Dial(uint32_t port, int flags) {
+  UniqueFd socket(::socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | flags, 0));
   if (!socket) return HOLT_ERRNO("vsock");
   sockaddr_vm address = Address(VMADDR_CID_HOST, port);
-  if (connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
+  if (connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 &&
+      errno != EINPROGRESS)
     return HOLT_ERRNO("vsock port {} of the host: connect", port);
   return socket;
 }
+}  // namespace
+
+Result<UniqueFd> DialHost(uint32_t port) { return Dial(port, 0); }
+Result<UniqueFd> BeginDialHost(uint32_t port) { return Dial(port, SOCK_NONBLOCK); }
 
 Result<UniqueFd> AcceptFromHost(int listener) {
   sockaddr_vm peer{};

@@ -15,12 +15,18 @@ namespace holt::guest_agent {
 
 inline constexpr uint32_t kRpcPort = 1024;
 inline constexpr uint32_t kStreamPort = 1025;
-inline constexpr uint32_t kReadyPort = 1024;  // the host's
+inline constexpr uint32_t kReadyPort = 1024;  // the host's, as the following
+// Docker's resolver (guest-agent/net/resolver.h): a connection for each datagram, one frame each
+// way (rpc/datagram.h); and for each of TCP's, as it is.
+inline constexpr uint32_t kResolverUdpPort = 1026;
+inline constexpr uint32_t kResolverTcpPort = 1027;
 
 // Listens on `port`, nonblocking.
 base::Result<base::UniqueFd> ListenVsock(uint32_t port);
 // Connects to the host; blocks for at most the kernel's two seconds.
 base::Result<base::UniqueFd> DialHost(uint32_t port);
+// The same without waiting: the socket is nonblocking, and writable when it is connected or failed.
+base::Result<base::UniqueFd> BeginDialHost(uint32_t port);
 // Accepts one connection, nonblocking. kUnavailable: none now; kPermissionDenied: not from the host
 // (it is closed).
 base::Result<base::UniqueFd> AcceptFromHost(int listener);

@@ -6,6 +6,7 @@
 #include "shim/cli/report.h"
 #include "shim/hooks/hooks.h"
 #include "shim/monitor/cleanup.h"
+#include "shim/stub/find.h"
 
 namespace holt::shim::cli {
 namespace {
@@ -69,14 +70,24 @@ base::Result<int> WaitForExit(const Global& global, const Sandbox& sandbox,
 
 namespace {
 
+// Killed: for who waited for it, the container is over, and its monitor is about to know.
+bool LostItsStub(const Sandbox& sandbox) {
+  const Record& record = sandbox.record;
+  return record.pid != record.monitor_pid && !FindStub(sandbox.paths, record);
+}
+
 base::Status Destroy(const Global& global, const Sandbox& sandbox, bool force) {
   const std::string& id = sandbox.record.id;
   if (force) return ForceCleanup(global.root, id);
   const std::string& status = sandbox.record.status;
-  if (sandbox.alive && status != "stopped" && status != "created")
+  const bool over = status == "stopped" || status == "created";
+  if (sandbox.alive && !over && LostItsStub(sandbox)) {
+    TRY_CONTEXT(WaitForExit(global, sandbox, kTeardownPatience), "container " + id);
+  } else if (sandbox.alive && !over) {
     return MakeError(Code::kFailedPrecondition,
                      "cannot delete container {} that is not stopped: {}; stop it, or use --force",
                      id, status);
+  }
   if (sandbox.alive) {
     monitor::v1::DeleteRequest request;
     request.set_container_id(id);

@@ -138,6 +138,7 @@ base::Result<CreatedContainer> CreateFromBundle(const CreateFlags& flags, const 
   CreatedContainer created;
   created.terminal = config.process->terminal;
   created.warning = std::move(cgroup.warning);
+  created.apparmor_profile = config.process->apparmor_profile;
   created.hooks = config.hooks;
   if (config.linux_) created.net_devices = config.linux_->net_devices;
   TRY_ASSIGN(created.network, network::NamespaceOf(config));
@@ -154,6 +155,7 @@ base::Status AddStub(const CreateFlags& flags, const Global& global,
   stub.container_id = flags.id();
   stub.terminal = created.terminal;
   stub.console_socket = flags.console_socket;
+  stub.apparmor_profile = created.apparmor_profile;
   stub.network = created.network.get();
   stub.holder = holder;
   TRY_ASSIGN(pid_t pid, StartStub(stub));

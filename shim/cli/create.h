@@ -42,6 +42,7 @@ struct CreatedContainer {
   bool terminal = false;
   base::UniqueFd network;  // the container's network namespace
   std::map<std::string, oci::NetDevice> net_devices;
+  std::string apparmor_profile;
   std::optional<oci::Hooks> hooks;
   // To be said when all is done: of a command that fails, engines read one line.
   std::string warning;

@@ -41,13 +41,15 @@ base::Result<monitor::v1::ExecResponse> Start(const Sandbox& sandbox,
 
 // An engine watches the stub, whose pid goes to the pid-file.
 base::Result<int> ExecWithStub(const ExecFlags& flags, const Sandbox& sandbox,
-                               const monitor::v1::ExecRequest& request, bool terminal) {
+                               const monitor::v1::ExecRequest& request,
+                               const oci::Process& process) {
   TRY(Start(sandbox, request));
   StubOptions stub;
   stub.paths = sandbox.paths;
   stub.container_id = sandbox.record.id;
   stub.exec_id = request.exec_id();
-  stub.terminal = terminal;
+  stub.terminal = process.terminal;
+  stub.apparmor_profile = process.apparmor_profile;
   stub.console_socket = flags.console_socket;
   auto watch = [&]() -> base::Status {
     TRY_ASSIGN(stub.installation, FindInstallation());
@@ -113,8 +115,7 @@ base::Result<int> Exec(const ExecFlags& flags, const Global& global) {
   TRY_ASSIGN(oci::Process process, MakeExecProcess(flags, sandbox));
   TRY(CheckTerminal(flags, process.terminal));
   auto request = MakeRequest(flags, sandbox, process);
-  if (flags.detach && flags.of_an_engine())
-    return ExecWithStub(flags, sandbox, request, process.terminal);
+  if (flags.detach && flags.of_an_engine()) return ExecWithStub(flags, sandbox, request, process);
   if (!flags.detach) return ExecForeground(flags, global, sandbox, request, process.terminal);
   TRY(Start(sandbox, request));
   return 0;

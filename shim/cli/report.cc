@@ -32,8 +32,11 @@ void Emit(log::Level level, std::string_view text) {
   State& state = Current();
   // The file first: an engine reads it when this process has ended. One write each, so that lines
   // of several commands do not mix. A full disk must not hide the message on stderr.
-  if (state.file)
+  if (state.file) {
     (void)base::WriteFd(state.file.get(), log::FormatRecord(state.options, level, text, Now()));
+    // The stderr of an engine's create and run is the container's: its log would show this.
+    if (level == log::Level::kWarning) return;
+  }
   log::Options to_stderr = state.options;
   if (state.file) to_stderr.format = log::Format::kText;
   (void)base::WriteFd(2, log::FormatRecord(to_stderr, level, text, Now()));

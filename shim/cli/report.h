@@ -7,7 +7,7 @@
 #include "shim/cli/command.h"
 
 // What the command says to its user. stdout belongs to the container and to results; everything
-// else goes to stderr, and to the file of --log where there is one.
+// else goes to stderr, and to the file of --log where there is one; warnings to one of them only.
 namespace holt::shim::cli {
 
 // Sets the form up. Errors: --log cannot be opened.

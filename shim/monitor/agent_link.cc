@@ -127,18 +127,23 @@ class AgentLink::Dial : public std::enable_shared_from_this<AgentLink::Dial> {
 base::Result<std::unique_ptr<AgentLink>> AgentLink::Create(base::EventLoop& loop,
                                                            const std::string& directory,
                                                            uid_t owner, Handlers handlers) {
-  std::unique_ptr<AgentLink> link(new AgentLink(loop, directory, std::move(handlers)));
+  std::unique_ptr<AgentLink> link(new AgentLink(loop, directory, owner, std::move(handlers)));
   if (mkdir(directory.c_str(), 0700) != 0) return HOLT_ERRNO("mkdir {}", directory);
   TRY_ASSIGN(link->directory_fd_, base::Open(directory, O_PATH | O_DIRECTORY));
-  std::string ready_path = fmt::format("{}/{}_{}", directory, kSocketName, kReadyPort);
   TRY_ASSIGN(link->listener_, base::ListenUnix(directory + "/" + kSocketName));
-  TRY_ASSIGN(link->ready_listener_, base::ListenUnix(ready_path));
-  // holt-vmm connects to the ready socket, so it must own it; nobody else can reach the directory.
-  for (const std::string& path : {ready_path, directory})
-    if (chown(path.c_str(), owner, owner) != 0) return HOLT_ERRNO("chown {}", path);
+  TRY_ASSIGN(link->ready_listener_, link->ListenForGuest(kReadyPort));
+  if (chown(directory.c_str(), owner, owner) != 0) return HOLT_ERRNO("chown {}", directory);
   AgentLink* raw = link.get();
   TRY(loop.AddFd(link->ready_listener_.get(), EPOLLIN, [raw](uint32_t) { raw->OnAccept(); }));
   return link;
+}
+
+base::Result<UniqueFd> AgentLink::ListenForGuest(uint32_t port) const {
+  const std::string path = fmt::format("{}/{}_{}", path_, kSocketName, port);
+  TRY_ASSIGN(UniqueFd listener, base::ListenUnix(path));
+  // holt-vmm connects to it, so it must own it; nobody else can reach the directory.
+  if (chown(path.c_str(), owner_, owner_) != 0) return HOLT_ERRNO("chown {}", path);
+  return listener;
 }
 
 AgentLink::~AgentLink() {

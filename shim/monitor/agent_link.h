@@ -42,6 +42,8 @@ class AgentLink {
   int listener() const { return listener_.get(); }
   int directory() const { return directory_fd_.get(); }
   static constexpr char kSocketName[] = "vsock.sock";
+  // Listens, nonblocking, where connections of the guest to the host's vsock `port` arrive.
+  base::Result<base::UniqueFd> ListenForGuest(uint32_t port) const;
   // holt-vmm has its copy; kept here it would let connections wait for nobody.
   void ReleaseListener() { listener_.Reset(); }
 
@@ -63,9 +65,10 @@ class AgentLink {
 
  private:
   class Dial;
-  AgentLink(base::EventLoop& loop, std::string directory, Handlers handlers)
+  AgentLink(base::EventLoop& loop, std::string directory, uid_t owner, Handlers handlers)
       : loop_(loop),
         path_(std::move(directory)),
+        owner_(owner),
         handlers_(std::move(handlers)),
         start_gate_(loop, kStartsAtOnce) {}
   void Connect(uint32_t port, std::string greeting,
@@ -76,6 +79,7 @@ class AgentLink {
 
   base::EventLoop& loop_;
   std::string path_;
+  uid_t owner_;
   Handlers handlers_;
   base::UniqueFd listener_;
   base::UniqueFd directory_fd_;

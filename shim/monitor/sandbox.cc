@@ -23,8 +23,11 @@ using namespace std::chrono_literals;
 // Until the agent is ready. Eight machines at once on one emulated processor need 35 s, and a busy
 // host more; a guest that hangs need not be known sooner.
 constexpr int64_t kReadyDeadlineMs = 120'000;
-// How often a monitor looks whether it may boot its machine.
-constexpr std::chrono::milliseconds kTurnInterval{25};
+// How often a monitor looks whether it may boot its machine: the oftener the longer it waits
+// already, so that who came first is most likely to be next.
+std::chrono::milliseconds TurnInterval(std::chrono::nanoseconds waited) {
+  return 5ms + 95ms / (1 + std::chrono::duration_cast<std::chrono::seconds>(waited).count());
+}
 // What the kernel and the agent need beside their images: below this the guest dies before it can
 // say why.
 constexpr uint64_t kGuestOverhead = 32 << 20;
@@ -98,7 +101,8 @@ void Sandbox::WaitForTurn() {
   if (!turn) return FailStart(turn.error());
   boot_turn_ = std::move(*turn);
   if (!boot_turn_) {
-    turn_timer_ = loop_.AddTimer(kTurnInterval, [this] { WaitForTurn(); });
+    const std::chrono::nanoseconds waited(MonotonicNanos() - options_.began_nanos);
+    turn_timer_ = loop_.AddTimer(TurnInterval(waited), [this] { WaitForTurn(); });
     return;
   }
   timeline_.End("wait for a turn to boot");

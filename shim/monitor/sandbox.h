@@ -19,6 +19,7 @@
 #include "shim/monitor/diagnosis.h"
 #include "shim/monitor/machine.h"
 #include "shim/monitor/outcome.h"
+#include "shim/monitor/resolver.h"
 #include "shim/monitor/share.h"
 #include "shim/monitor/timeline.h"
 #include "shim/network/attachment.h"
@@ -128,6 +129,9 @@ class Sandbox {
   void FollowNetwork();
   void ConfigureNetwork(agent::v1::NetworkConfig config, Done done);
   void NoteRefused(const std::vector<base::Error>& refused);
+  // When the container is told to use Docker's.
+  void ServeResolver(Done done);
+  base::Status StartResolver();
 
   // sandbox_end.cc: down.
   void OnSomethingEnded();
@@ -156,6 +160,7 @@ class Sandbox {
   std::unique_ptr<AgentLink> link_;
   std::unique_ptr<network::Attachment> network_;  // null: only loopback, or passt's
   network::Families families_;                    // passt's
+  std::unique_ptr<Resolver> resolver_;            // null: the container does not use Docker's
   std::vector<network::Published> published_;
   std::string resolv_conf_;                        // the container's, with passt
   std::unique_ptr<network::Watch> network_watch_;  // from the start on

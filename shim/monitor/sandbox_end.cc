@@ -150,6 +150,7 @@ void Sandbox::Teardown() {
   std::string console = machine_.console();
   machine_.Kill();
   network_watch_.reset();
+  resolver_.reset();
   network_.reset();
   share_.Unmount();
   LeaveCgroup(remove_ || options_.request.auto_remove);

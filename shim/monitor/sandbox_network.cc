@@ -51,7 +51,10 @@ void Sandbox::AttachNetwork(Done done) {
   auto config = user ? network::UserNetworkConfig(families_) : AttachNamespace();
   if (!config)
     return finish(base::Error(Code::kFailedPrecondition, "network: " + config.error().message()));
-  ConfigureNetwork(std::move(*config), finish);
+  ConfigureNetwork(std::move(*config), [this, finish](base::Status status) {
+    if (!status) return finish(std::move(status));
+    ServeResolver(finish);
+  });
 }
 
 base::Result<agent::v1::NetworkConfig> Sandbox::AttachNamespace() {
@@ -108,6 +111,27 @@ void Sandbox::NoteRefused(const std::vector<base::Error>& refused) {
   if (text.empty() || network_warnings_ == kMaxNetworkWarnings) return;
   ++network_warnings_;
   base::log::Warning("network: not in the container: {}", text);
+}
+
+void Sandbox::ServeResolver(Done done) {
+  if (!network_ || resolver_ || !UsesDockersResolver(options_.config, paths_.Share()))
+    return done({});
+  if (auto started = StartResolver(); !started)
+    return done(std::move(started).error().Wrap("resolver"));
+  link_->client()->Call<agent::v1::Empty>("holt.agent.v1.Agent", "ServeResolver",
+                                          agent::v1::Empty(), {.timeout = 30s},
+                                          [done](base::Result<agent::v1::Empty> result) {
+                                            if (!result) return done(result.error());
+                                            done({});
+                                          });
+}
+
+base::Status Sandbox::StartResolver() {
+  TRY_ASSIGN(base::UniqueFd datagrams, link_->ListenForGuest(Resolver::kUdpPort));
+  TRY_ASSIGN(base::UniqueFd connections, link_->ListenForGuest(Resolver::kTcpPort));
+  TRY_ASSIGN(resolver_, Resolver::Start(loop_, std::move(datagrams), std::move(connections),
+                                        network_->network_namespace()));
+  return {};
 }
 
 }  // namespace holt::shim

@@ -169,7 +169,7 @@ base::Status Share::AddVolume(const std::string& container, const oci::Config& c
   if (mappings) {
     TRY(BindIdMapped(source, target, recursive, *mappings));
   } else {
-    TRY(DoMount(source.c_str(), target, nullptr, MS_BIND | (recursive ? MS_REC : 0ul), nullptr));
+    TRY(DoMount(source.c_str(), target, nullptr, recursive ? MS_BIND | MS_REC : MS_BIND, nullptr));
   }
   if (HasOption(mount, "ro") || HasOption(mount, "rro")) TRY(MakeReadOnly(target));
   mount.source = name;

@@ -7,7 +7,7 @@
 namespace holt::shim::network {
 
 // The network namespace that config.json (linux.namespaces) asks for: the one at its path, or a new
-// one. kUnsupported when it asks for the host's.
+// one. kUnsupported when it asks for the host's, or for one that another machine has.
 base::Result<base::UniqueFd> NamespaceOf(const oci::Config& config);
 
 }  // namespace holt::shim::network

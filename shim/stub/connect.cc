@@ -128,6 +128,9 @@ UniqueFd MakeTerminal(const char* path, char* error, size_t error_size) {
   UniqueFd socket = Connect(path);
   if (!socket) return Fail(error, error_size, path);
   if (!SendFd(socket.get(), name, master.get())) return Fail(error, error_size, path);
+  // What the caller had there is its own: containerd's shim reads create's output to its end.
+  for (int fd : {STDIN_FILENO, STDOUT_FILENO, STDERR_FILENO})
+    if (dup2(slave.get(), fd) < 0) return Fail(error, error_size, "the terminal as stdio");
   return slave;
 }
 

@@ -22,7 +22,7 @@ struct Target {
 base::UniqueFd Attach(const Target& target, const char* stream, char* error, size_t error_size);
 
 // Makes a pty, sends its master over the Unix socket at `path` in one message, as runc does, and
-// returns the slave in raw mode, which has become the controlling terminal.
+// returns the slave in raw mode, which has become the controlling terminal and stdio.
 base::UniqueFd MakeTerminal(const char* path, char* error, size_t error_size);
 
 }  // namespace holt::stub

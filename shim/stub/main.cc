@@ -11,6 +11,7 @@
 #include <unistd.h>
 
 #include "base/unique_fd.h"
+#include "shim/stub/apparmor.h"
 #include "shim/stub/connect.h"
 #include "shim/stub/relay.h"
 #include "shim/stub/view.h"
@@ -23,7 +24,8 @@ using base::UniqueFd;
 constexpr char kUsage[] =
     "usage: holt-stub --attach SOCKET --container ID [--exec ID] [--terminal] [--console-socket "
     "SOCKET]\n"
-    "                 [--status-fd N] [--holder-fd N] [--join-mounts N | --monitor-mounts N "
+    "                 [--apparmor PROFILE] [--status-fd N] [--holder-fd N]\n"
+    "                 [--join-mounts N | --monitor-mounts N "
     "--share DIR\n"
     "                 [--volumes PLACE DESTINATION ...]]\n"
     "Started by holt; not meant to be run by hand.\n";
@@ -35,6 +37,7 @@ struct Arguments {
   Target target;
   bool terminal = false;
   const char* console_socket = nullptr;
+  const char* apparmor = nullptr;
   UniqueFd status;
   UniqueFd holder;  // of the stdio, if that is not us
   View view;
@@ -58,6 +61,8 @@ bool Parse(int argc, char** argv, Arguments& arguments) {
       target = &arguments.target.exec;
     } else if (strcmp(argv[i], "--console-socket") == 0) {
       target = &arguments.console_socket;
+    } else if (strcmp(argv[i], "--apparmor") == 0) {
+      target = &arguments.apparmor;
     } else if (strcmp(argv[i], "--terminal") == 0) {
       arguments.terminal = true;
       continue;
@@ -117,9 +122,17 @@ class Stub {
       if (!terminal_) return false;
     }
     if (!arguments_.holder && !AttachStreams(error, error_size)) return false;
+    UniqueFd profile;
+    if (arguments_.apparmor != nullptr) {
+      profile = OpenProfile(error, error_size);
+      if (!profile) return false;
+    }
     // From here on nothing of the host has a name.
     if (arguments_.mounts && !EnterView(arguments_.view, error, error_size)) return false;
     arguments_.mounts.Reset();
+    // Last: profiles forbid mounts.
+    if (profile && !EnterProfile(profile.get(), arguments_.apparmor, error, error_size))
+      return false;
     char answer[16];
     if (!WriteAll(control_.get(), "stub\n", 5) ||
         !ReadLine(control_.get(), answer, sizeof answer)) {

@@ -11,6 +11,7 @@
 #include "base/file.h"
 #include "base/spawn.h"
 #include "base/unique_fd.h"
+#include "oci/unsupported.h"
 #include "shim/cgroup/place.h"
 #include "shim/state/record.h"
 #include "shim/state/volumes.h"
@@ -91,6 +92,8 @@ base::Result<pid_t> StartStub(const StubOptions& options) {
   if (options.terminal) spawn.argv.emplace_back("--terminal");
   if (!options.console_socket.empty())
     spawn.argv.insert(spawn.argv.end(), {"--console-socket", options.console_socket});
+  if (!options.apparmor_profile.empty() && options.apparmor_profile != oci::kNoAppArmorProfile)
+    spawn.argv.insert(spawn.argv.end(), {"--apparmor", options.apparmor_profile});
   spawn.fds = {{write_end.get(), 3}};
   if (options.holder >= 0) {
     spawn.fds.emplace_back(options.holder, 5);

@@ -18,6 +18,8 @@ struct StubOptions {
   bool terminal = false;
   // With a terminal: the engine's socket, to which the stub sends the master of a new pty.
   std::string console_socket;
+  // process.apparmorProfile; empty or "unconfined": none.
+  std::string apparmor_profile;
   // The container's network namespace (borrowed). An exec's stub has that of the container's stub;
   // without either it gets one of its own.
   int network = -1;

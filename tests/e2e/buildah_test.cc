@@ -1,21 +1,18 @@
 // buildah by itself with holt as its runtime (--isolation oci).
 #include <gmock/gmock.h>
 
-#include "base/file.h"
-#include "tests/e2e/holt.h"
+#include "tests/e2e/engine_fixture.h"
 
 namespace holt {
 namespace {
 
 using testing::HasSubstr;
 
-class BuildahTest : public HoltTest {
+class BuildahTest : public EngineTest {
  protected:
   void SetUp() override {
     HoltTest::SetUp();
-    std::string script = "#!/bin/sh\nHOLT_ACCEL=" + Accel() + " exec";
-    for (const std::string& word : Command({})) script += " " + word;
-    ASSERT_TRUE(base::WriteFile(Scratch("holt"), script + " \"$@\"\n", 0755).ok());
+    InstallHolt(scratch_, Command({}));
     ASSERT_TRUE(base::WriteFile(Scratch("policy.json"),
                                 R"({"default":[{"type":"insecureAcceptAnything"}]})")
                     .ok());
@@ -40,16 +37,12 @@ class BuildahTest : public HoltTest {
 };
 
 TEST_F(BuildahTest, BuildsAndRuns) {
-  const char* images = getenv("HOLT_TEST_IMAGES");
-  ASSERT_NE(images, nullptr);
   const std::string context = Scratch("context");
   ASSERT_TRUE(base::MakeDirs(context).ok());
   ASSERT_TRUE(base::WriteFile(context + "/Containerfile",
                               "FROM scratch\nADD demo.tar /\nRUN uname -r > /kernel\n")
                   .ok());
-  ASSERT_EQ(
-      Program::Start({"/bin/cp", std::string(images) + "/demo.tar", context}, {})->Finish().status,
-      0);
+  ASSERT_EQ(Program::Start({"/bin/cp", Images() + "/demo.tar", context}, {})->Finish().status, 0);
   Finished built =
       Buildah({"bud", "--isolation=oci", "--runtime=" + Scratch("holt"), "--network=none",
                "--signature-policy=" + Scratch("policy.json"), "-t", "built", context});

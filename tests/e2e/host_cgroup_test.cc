@@ -386,6 +386,7 @@ TEST_F(NoHostCgroupTest, LimitsAreTheGuestsAndOneWarningSaysSo) {
 $)"));
   std::string log = Log();
   EXPECT_EQ(std::count(log.begin(), log.end(), '\n'), 1) << log;
+  EXPECT_EQ(created.err, "") << "which is the container's";
   ASSERT_EQ(Holt({"start", "c1"}).status, 0);
   ASSERT_TRUE(BecomesStopped("c1"));
   EXPECT_EQ(Output(), "67108864\n");

@@ -27,15 +27,15 @@ TEST_F(NetworkLimitsTest, MoreInterfacesThanDevicesIsAnErrorThatSaysHowManyThere
   EXPECT_THAT(refused.err, HasSubstr("annotation holt.network-devices: \"9\""));
 }
 
-TEST_F(NetworkLimitsTest, AnInterfaceBelongsToOneMachine) {
+TEST_F(NetworkLimitsTest, ANetworkBelongsToOneMachine) {
   AddInterface("eth0", 1);
   StartSleeper();
   WriteConfig("exec sleep 1000");
-  ASSERT_EQ(Create("d").status, 0);
-  // The taps of the first machine are no interfaces for the second.
-  Finished started = Holt({"start", "d"});
-  EXPECT_NE(started.status, 0);
-  EXPECT_THAT(started.err, HasSubstr("eth0: another machine has it"));
+  Finished created = Create("d");
+  EXPECT_NE(created.status, 0);
+  EXPECT_THAT(created.err, HasSubstr("/run/netns/" + here_ +
+                                     ": not supported: another container's machine has it, as "
+                                     "holt0 shows"));
   EXPECT_EQ(ProbeThere("ping 10.9.1.2")->Finish().out, "answered\n") << "the first one's still";
 }
 
@@ -70,6 +70,8 @@ TEST_F(NetworkLimitsTest, WhatIsNoNetworkOfTheContainersIsRefused) {
   EXPECT_THAT(replaced("/run/netns/" + here_, "/etc/passwd"), HasSubstr("is no network namespace"));
   EXPECT_THAT(replaced("/run/netns/" + here_, "/run/netns/missing"),
               HasSubstr("No such file or directory"));
+  EXPECT_THAT(replaced("/run/netns/" + here_, "/proc/self/ns/net"),
+              HasSubstr("network: /proc/self/ns/net: not supported: it is the host's"));
   EXPECT_THAT(replaced(R"(,{"type":"network","path":"/run/netns/)" + here_ + "\"}", ""),
               HasSubstr("a virtual machine cannot share the host's network"));
 }

@@ -7,6 +7,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <filesystem>
 
 #include "base/file.h"
 #include "base/socket.h"
@@ -101,6 +102,12 @@ TEST_F(OciVerbsTest, ConsoleSocketGetsTheTerminal) {
   ASSERT_TRUE(message.ok());
   EXPECT_FALSE(message->data.empty());
   ASSERT_EQ(message->fds.size(), 1u);
+  // Nothing else of the caller's: containerd's shim waits for the end of create's output.
+  for (const char* fd : {"0", "1", "2"}) {
+    std::error_code error;
+    EXPECT_THAT(std::filesystem::read_symlink("/proc/" + PidFile() + "/fd/" + fd, error).string(),
+                ContainsRegex("^/dev/pts/[0-9]+$"));
+  }
   ASSERT_EQ(Holt({"start", "c2"}).status, 0);
   std::string out;
   char buffer[1024];

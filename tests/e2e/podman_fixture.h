@@ -2,44 +2,25 @@
 
 // Podman with holt as its runtime, as deploy/podman sets it up, with files of its own.
 
-#include <gmock/gmock.h>
-#include <sys/stat.h>
-#include <unistd.h>
-
-#include "base/file.h"
-#include "tests/e2e/holt.h"
+#include "tests/e2e/engine_fixture.h"
 
 namespace holt {
 
-class PodmanTest : public HoltTest {
+class PodmanTest : public EngineTest {
  protected:
   void SetUp() override {
     HoltTest::SetUp();
-    // Podman keeps its runtime's environment small, so what is the tests' goes by a script.
-    std::string script = "#!/bin/sh\nHOLT_ACCEL=" + Accel() + " exec";
-    for (const std::string& word : Command({})) script += " " + word;
-    ASSERT_TRUE(base::WriteFile(Scratch("holt"), script + " \"$@\"\n", 0755).ok());
-    ASSERT_EQ(chmod(Scratch("holt").c_str(), 0755), 0);
-    // The snippet, with the path of this build's command.
-    std::string snippet = base::ReadFile(HOLT_SOURCE_DIR "/deploy/podman/holt.conf").value_or("");
-    size_t at = snippet.find("/usr/local/bin/holt");
-    ASSERT_NE(at, std::string::npos);
-    snippet.replace(at, std::string("/usr/local/bin/holt").size(), Scratch("holt"));
+    const std::string snippet = Snippet("podman/holt.conf", InstallHolt(scratch_, Command({})));
     ASSERT_TRUE(base::WriteFile(Scratch("containers.conf"), snippet).ok());
     ASSERT_TRUE(base::WriteFile(Scratch("policy.json"),
                                 R"({"default":[{"type":"insecureAcceptAnything"}]})")
                     .ok());
-    std::string images = Images();
-    ASSERT_EQ(Podman({"import", images + "/demo.tar", "demo"}).status, 0);
+    ASSERT_EQ(Podman({"import", Images() + "/demo.tar", "demo"}).status, 0);
   }
   void TearDown() override {
     (void)Podman({"rm", "--all", "--force", "--time", "0"});
     (void)Podman({"rmi", "--all", "--force"});
     HoltTest::TearDown();
-  }
-  static std::string Images() {
-    const char* images = getenv("HOLT_TEST_IMAGES");
-    return images == nullptr ? "" : images;
   }
   std::vector<std::string> Words(const std::vector<std::string>& args) const {
     std::vector<std::string> words = {"/usr/bin/podman",
