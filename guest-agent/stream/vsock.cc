@@ -44,6 +44,16 @@ Result<UniqueFd> DialHost(uint32_t port) {
   return socket;
 }
 
+Result<UniqueFd> DialHostLater(uint32_t port) {
+  UniqueFd socket(::socket(AF_VSOCK, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!socket) return HOLT_ERRNO("vsock");
+  sockaddr_vm address = Address(VMADDR_CID_HOST, port);
+  if (connect(socket.get(), reinterpret_cast<sockaddr*>(&address), sizeof address) != 0 &&
+      errno != EINPROGRESS)
+    return HOLT_ERRNO("vsock port {} of the host: connect", port);
+  return socket;
+}
+
 Result<UniqueFd> AcceptFromHost(int listener) {
   sockaddr_vm peer{};
   socklen_t length = sizeof peer;

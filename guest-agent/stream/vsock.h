@@ -21,6 +21,8 @@ inline constexpr uint32_t kReadyPort = 1024;  // the host's
 base::Result<base::UniqueFd> ListenVsock(uint32_t port);
 // Connects to the host; blocks for at most the kernel's two seconds.
 base::Result<base::UniqueFd> DialHost(uint32_t port);
+// The same without waiting: nonblocking; it can be written to when it is connected.
+base::Result<base::UniqueFd> DialHostLater(uint32_t port);
 // Accepts one connection, nonblocking. kUnavailable: none now; kPermissionDenied: not from the host
 // (it is closed).
 base::Result<base::UniqueFd> AcceptFromHost(int listener);
