@@ -14,6 +14,7 @@
 #include <algorithm>
 #include <vector>
 
+#include "base/close_fds.h"
 #include "base/file.h"
 #include "guest-agent/container/affinity.h"
 #include "guest-agent/container/channel.h"
@@ -43,17 +44,9 @@ void CloseOthers(const ChildPlan& plan) {
   std::vector<int> keep = {plan.channel, plan.share, plan.cgroup, plan.user_namespace,
                            plan.container_pidfd};
   keep.insert(keep.end(), std::begin(plan.standard), std::end(plan.standard));
-  std::erase_if(keep, [](int fd) { return fd < 0; });
-  std::sort(keep.begin(), keep.end());
   // 0 to 2 are replaced by the process's own; until then they keep others from taking their
   // numbers.
-  unsigned first = 3;
-  for (int fd : keep) {
-    unsigned number = static_cast<unsigned>(fd);
-    if (number > first) syscall(SYS_close_range, first, number - 1, 0);
-    first = std::max(first, number + 1);
-  }
-  syscall(SYS_close_range, first, ~0u, 0);
+  base::CloseAllBut(std::move(keep));
 }
 
 void ResetSignals() {
@@ -156,6 +149,7 @@ Status EnterNew(const ChildPlan& plan, const Trusted& trusted) {
   inputs.share = share.get();
   inputs.dev = trusted.dev.get();
   inputs.mount_point = plan.mount_point;
+  inputs.sockets = plan.sockets;
   inputs.cgroup = cgroup.get();
   inputs.cgroup_namespace = cgroup_namespace;
   TRY(BeginFilesOfRoot(config));

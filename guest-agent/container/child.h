@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <string>
 
 #include "oci/runtime_spec.h"
@@ -22,7 +23,8 @@ struct ChildPlan {
   int cgroup = -1;
   int user_namespace = -1;  // if it has one
   std::string mount_point;
-  std::string bundle;  // the host's, for the state that hooks get
+  std::map<std::string, std::string> sockets;  // RootfsInputs
+  std::string bundle;                          // the host's, for the state that hooks get
   // An exec only: the container's first process, whose namespaces are joined (the pid namespace is
   // already: the child is born in it).
   int container_pidfd = -1;

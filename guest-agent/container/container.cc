@@ -84,9 +84,25 @@ Status Container::Launch(ProcessStreams streams, const std::optional<oci::Consol
   plan.share = engine_.share;
   plan.cgroup = cgroup_->fd();
   plan.mount_point = engine_.root_place;
+  for (const auto& [source, socket] : sockets_) plan.sockets[source] = socket->path();
   TRY_ASSIGN(init_, Process::Start(engine_.loop, engine_.reaper, plan, -1, std::move(streams)));
   // Whichever process of it was the victim: what is left is not what was asked for.
   init_->SetOomCheck([this](const ProcessExit&) { return cgroup_ && cgroup_->OomKills() > 0; });
+  return {};
+}
+
+Status Container::AddSocket(const std::string& source, SocketForward::Options options) {
+  static uint64_t count = 0;
+  if (mkdir(kSocketsDirectory, 0700) != 0 && errno != EEXIST)
+    return HOLT_ERRNO("{}", kSocketsDirectory);
+  options.path = fmt::format("{}/{}", kSocketsDirectory, ++count);
+  TRY_ASSIGN(sockets_[source], SocketForward::Start(engine_.loop, std::move(options)));
+  return {};
+}
+
+Status Container::ReplayChanges(UniqueFd stream) {
+  TRY_ASSIGN(replayer_,
+             Replayer::Start(engine_.reaper, init_->pidfd(), config_, std::move(stream)));
   return {};
 }
 
@@ -222,6 +238,8 @@ bool Container::AllReaped() const {
 }
 
 void Container::CheckGone(int turn, Done done) {
+  replayer_.reset();
+  sockets_.clear();
   // Those who wait for a process get its exit before it is forgotten.
   if (!cgroup_->populated() && AllReaped()) {
     auto removed = cgroup_->Remove();

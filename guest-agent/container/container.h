@@ -7,8 +7,10 @@
 
 #include "base/event_loop.h"
 #include "cgroup/cgroup.h"
+#include "guest-agent/changes/replayer.h"
 #include "guest-agent/container/process.h"
 #include "guest-agent/init/reaper.h"
+#include "guest-agent/stream/socket_forward.h"
 #include "oci/runtime_spec.h"
 
 namespace holt::guest_agent {
@@ -38,9 +40,13 @@ class Container {
   Container(const Container&) = delete;
   Container& operator=(const Container&) = delete;
 
+  // The bind mount with `source` shows a socket that leads to the host's `port`. Before Create.
+  base::Status AddSocket(const std::string& source, SocketForward::Options options);
   // Makes the cgroup and sets the first process up; calls back when it waits to be started. After
   // an error the container is to be destroyed.
   void Create(ProcessStreams streams, const std::optional<oci::ConsoleSize>& size, Done done);
+  // Changes of the host's to its volumes, from `stream` (Replayer), once it is created.
+  base::Status ReplayChanges(base::UniqueFd stream);
   void Start(Done done);
   // Runs another process in it; `exec_id` is free (the caller asked FindProcess).
   void Exec(const std::string& exec_id, oci::Process process, ProcessStreams streams,
@@ -81,6 +87,8 @@ class Container {
   std::optional<cgroup::Cgroup> cgroup_;
   std::unique_ptr<Process> init_;
   std::map<std::string, std::unique_ptr<Process>> execs_;
+  std::unique_ptr<Replayer> replayer_;
+  std::map<std::string, std::unique_ptr<SocketForward>> sockets_;  // by the mount's source
   // For timers that outlive this.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

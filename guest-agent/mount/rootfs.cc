@@ -94,6 +94,13 @@ Status Remount(int root, const oci::Mount& mount, const oci::MountOptions& optio
 // The detached mount that `mount` describes.
 Result<UniqueFd> MakeMount(const oci::Mount& mount, const oci::MountOptions& options,
                            const RootfsInputs& inputs) {
+  if (auto socket = inputs.sockets.find(mount.source);
+      options.bind && socket != inputs.sockets.end()) {
+    TRY_ASSIGN(UniqueFd source, base::Open(socket->second, O_PATH | O_NOFOLLOW));
+    TRY_ASSIGN(UniqueFd tree, CloneTree(source.get(), false));
+    TRY(SetAttributes(tree.get(), options.attr_set, options.attr_clear, false));
+    return tree;
+  }
   if (options.bind) {
     TRY_ASSIGN_CONTEXT(UniqueFd source, OpenInRoot(inputs.share, mount.source, O_PATH), "source");
     TRY_ASSIGN(UniqueFd tree, CloneTree(source.get(), options.recursive_bind));
@@ -157,6 +164,12 @@ Status MountOne(int root, const oci::Mount& mount, const std::string& item,
     TRY_CONTEXT(Attach(detached.get(), target.get()), "destination " + mount.destination);
     for (unsigned long propagation : options.propagation)
       TRY(SetPropagation(detached.get(), propagation));
+    // What the host has mounted there is a file system of its own here, which the kernel mounts
+    // when somebody walks into it. Now: who only looks at the directory, or watches it, must not
+    // get the one below.
+    if (options.bind && directory)
+      TRY_CONTEXT(OpenInRoot(root, mount.destination, O_PATH | O_DIRECTORY),
+                  "destination " + mount.destination);
     return {};
   };
   TRY_CONTEXT(attach(), item);

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <map>
 #include <string>
 
 #include "base/result.h"
@@ -21,6 +22,8 @@ struct RootfsInputs {
   // there is no cgroup namespace. Negative: none.
   int cgroup = -1;
   bool cgroup_namespace = false;
+  // Bind mounts, by their sources, that are not of the share: paths of the agent's own.
+  std::map<std::string, std::string> sockets;
 };
 
 // Cuts the namespace off from the agent's, mounts the root and everything of `mounts`, makes

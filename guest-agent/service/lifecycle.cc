@@ -94,6 +94,12 @@ void Agent::CreateContainer(const agent::v1::CreateContainerRequest& request,
   auto config = prepare();
   if (!config) return call.Fail(config.error());
   auto container = std::make_shared<Container>(engine_, id, std::move(*config), request.bundle());
+  for (const agent::v1::SocketVolume& socket : request.sockets()) {
+    auto added = container->AddSocket(
+        socket.source(),
+        {.mode = socket.mode(), .uid = socket.uid(), .gid = socket.gid(), .port = socket.port()});
+    if (!added) return call.Fail(added.error());
+  }
   containers_[id] = container;
   call.OnCancelled([this, weak = std::weak_ptr(container)] {
     auto late = weak.lock();
@@ -104,16 +110,22 @@ void Agent::CreateContainer(const agent::v1::CreateContainerRequest& request,
         containers_.erase(it);
     });
   });
-  park_.Take(StreamIds(request.stdio()),
-             [this, container, call, stdio = request.stdio()](Result<std::vector<UniqueFd>> fds) {
-               if (!fds) return FinishCreate(container, call, std::move(fds).error());
-               if (call.cancelled()) return;
-               container->Create(Streams(stdio, std::move(*fds)), Size(stdio),
-                                 [this, weak = std::weak_ptr(container), call](Status status) {
-                                   if (auto made = weak.lock())
-                                     FinishCreate(made, call, std::move(status));
-                                 });
-             });
+  std::vector<uint64_t> streams = StreamIds(request.stdio());
+  streams.push_back(request.changes_stream());
+  park_.Take(
+      streams, [this, container, call, stdio = request.stdio()](Result<std::vector<UniqueFd>> fds) {
+        if (!fds) return FinishCreate(container, call, std::move(fds).error());
+        if (call.cancelled()) return;
+        auto changes = std::make_shared<UniqueFd>(std::move(fds->back()));
+        container->Create(Streams(stdio, std::move(*fds)), Size(stdio),
+                          [this, weak = std::weak_ptr(container), call, changes](Status status) {
+                            auto made = weak.lock();
+                            if (!made) return;
+                            if (status && *changes)
+                              status = made->ReplayChanges(std::move(*changes));
+                            FinishCreate(made, call, std::move(status));
+                          });
+      });
 }
 
 void Agent::FinishCreate(const std::shared_ptr<Container>& container,

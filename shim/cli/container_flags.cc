@@ -5,6 +5,7 @@
 #include "shim/network/user_network.h"
 #include "shim/run/environment.h"
 #include "shim/run/values.h"
+#include "shim/state/sockets.h"
 
 namespace holt::shim::cli {
 namespace {
@@ -70,7 +71,8 @@ void DefineProcess(Flags& flags, ContainerFlags& out) {
 }
 
 void DefineFiles(Flags& flags, ContainerFlags& out) {
-  flags.Value("-v, --volume", "HOST:PATH[:ro]", "a directory or file of the host in the container",
+  flags.Value("-v, --volume", "HOST:PATH[:ro,socket]",
+              "a directory or file of the host in the container",
               [&out](const std::string& value) -> Status {
                 TRY_ASSIGN(Volume volume, ParseVolume(value, WorkingDirectory()));
                 out.volumes.push_back(std::move(volume));
@@ -183,6 +185,9 @@ base::Status ContainerFlags::Finish() {
   for (const Volume& volume : volumes) {
     TRY_CONTEXT(PrepareSource(volume), "volume");
     options.mounts.push_back(volume.mount);
+    if (!volume.socket) continue;
+    std::string& sockets = options.annotations[kSocketsAnnotation];
+    sockets += (sockets.empty() ? "" : ",") + volume.mount.destination;
   }
   return {};
 }

@@ -19,6 +19,7 @@
 #include "shim/run/convert.h"
 #include "shim/run/launch.h"
 #include "shim/run/sizing.h"
+#include "shim/state/sockets.h"
 #include "shim/stub/start.h"
 
 namespace holt::shim::cli {
@@ -139,6 +140,11 @@ base::Result<CreatedContainer> CreateFromBundle(const CreateFlags& flags, const 
   created.terminal = config.process->terminal;
   created.warning = std::move(cgroup.warning);
   created.apparmor_profile = config.process->apparmor_profile;
+  for (const std::string& socket : DeafSockets(config))
+    created.warning += fmt::format(
+        "{}{}: nobody answers at this socket in the container; annotation {} names those that are "
+        "to lead to the host",
+        created.warning.empty() ? "" : "; ", socket, kSocketsAnnotation);
   created.hooks = config.hooks;
   if (config.linux_) created.net_devices = config.linux_->net_devices;
   TRY_ASSIGN(created.network, network::NamespaceOf(config));

@@ -1,6 +1,7 @@
 #include "shim/monitor/container.h"
 
 #include "base/log.h"
+#include "base/relay.h"
 #include "shim/state/layout.h"
 
 namespace holt::shim {
@@ -21,6 +22,7 @@ struct Container::Streams {
   AgentLink::Stream in;
   AgentLink::Stream out;
   AgentLink::Stream err;
+  AgentLink::Stream changes;
   int missing = 0;
   bool failed = false;
 
@@ -43,13 +45,14 @@ Container::Container(base::EventLoop& loop, AgentLink& link, Options options, Co
 
 Container::~Container() { alive_.reset(); }
 
-void Container::OpenStreams(bool in, bool out, bool err,
+void Container::OpenStreams(bool in, bool out, bool err, bool changes,
                             std::function<void(base::Result<std::shared_ptr<Streams>>)> done) {
   auto streams = std::make_shared<Streams>();
   std::vector<AgentLink::Stream*> wanted;
   if (in) wanted.push_back(&streams->in);
   if (out) wanted.push_back(&streams->out);
   if (err) wanted.push_back(&streams->err);
+  if (changes) wanted.push_back(&streams->changes);
   streams->missing = static_cast<int>(wanted.size());
   if (wanted.empty()) return done(streams);
   for (AgentLink::Stream* target : wanted) {
@@ -72,8 +75,14 @@ void Container::Connect(Process& process, Streams& streams) {
   if (streams.err.fd) process.error_output().SetSource(std::move(streams.err.fd));
 }
 
+base::Status Container::ConnectChanges(base::UniqueFd stream) {
+  if (!stream) return {};
+  TRY_CONTEXT(base::Relay::Start(loop_, std::move(changes_), std::move(stream)), "changes");
+  return {};
+}
+
 void Container::Create(Done done) {
-  OpenStreams(options_.stdin_open, true, !options_.terminal,
+  OpenStreams(options_.stdin_open, true, !options_.terminal, changes_.valid(),
               [this, done = std::move(done)](base::Result<std::shared_ptr<Streams>> streams) {
                 if (!streams) return done(streams.error());
                 agent::v1::CreateContainerRequest request;
@@ -84,6 +93,8 @@ void Container::Create(Done done) {
                 request.mutable_stdio()->set_rows(options_.rows);
                 request.mutable_stdio()->set_columns(options_.columns);
                 (*streams)->Describe(*request.mutable_stdio());
+                for (const auto& socket : options_.sockets) *request.add_sockets() = socket;
+                request.set_changes_stream((*streams)->changes.id);
                 Call<agent::v1::CreateContainerResponse>(
                     "CreateContainer", request, kCreateTimeout,
                     [this, streams = *streams,
@@ -91,7 +102,7 @@ void Container::Create(Done done) {
                       if (!created) return done(created.error());
                       Connect(*init_, *streams);
                       WaitFor("");
-                      done({});
+                      done(ConnectChanges(std::move(streams->changes.fd)));
                     });
               });
 }
@@ -135,7 +146,7 @@ void Container::StartExec(const ExecOptions& options,
                           std::function<void(base::Result<int32_t>)> done) {
   OpenStreams(
       options.attach_stdin, options.attach_output, options.attach_output && !options.terminal,
-      [this, options, done](base::Result<std::shared_ptr<Streams>> streams) {
+      false, [this, options, done](base::Result<std::shared_ptr<Streams>> streams) {
         if (!streams) {
           Forget(options.exec_id);
           return done(streams.error());

@@ -31,6 +31,8 @@ class Container {
     uint32_t rows = 0;
     uint32_t columns = 0;
     bool stdin_open = false;
+    // Sockets of the host's in it, and the ports that lead there.
+    std::vector<agent::v1::SocketVolume> sockets;
   };
   using Done = std::function<void(base::Status)>;
 
@@ -40,6 +42,8 @@ class Container {
   Container(const Container&) = delete;
   Container& operator=(const Container&) = delete;
 
+  // What the host changes in the container's volumes (rpc/change.h), for the agent. Before Create.
+  void SetChanges(base::UniqueFd changes) { changes_ = std::move(changes); }
   // Opens the streams, has the agent set the container up and begins to wait for its end.
   void Create(Done done);
   // Lets the container's process exec. The code of an error is the agent's.
@@ -92,8 +96,9 @@ class Container {
   static constexpr std::chrono::seconds kCallTimeout{20};
   static base::Error NoProcess(const std::string& exec_id);
   struct Streams;
-  void OpenStreams(bool in, bool out, bool err,
+  void OpenStreams(bool in, bool out, bool err, bool changes,
                    std::function<void(base::Result<std::shared_ptr<Streams>>)> done);
+  base::Status ConnectChanges(base::UniqueFd stream);
   static void Connect(Process& process, Streams& streams);
   void StartExec(const ExecOptions& options,
                  std::function<void(base::Result<int32_t> guest_pid)> done);
@@ -135,6 +140,7 @@ class Container {
   std::map<std::string, std::unique_ptr<Process>> execs_;
   std::function<void()> on_all_drained_;
   bool init_drained_ = false;
+  base::UniqueFd changes_;  // until the container is created
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

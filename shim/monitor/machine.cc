@@ -118,9 +118,19 @@ base::Status Machine::StartFileServer(const MachineSpec& spec) {
   ChildFds fds(options);
   options.argv.insert(options.argv.end(),
                       {"--socket-fd", fmt::format("{}", fds.Add(fs_socket_.get()))});
+  std::pair<UniqueFd, UniqueFd> changes;
+  if (!spec.watched.empty()) {
+    TRY_ASSIGN(changes, base::SocketPair());
+    options.argv.insert(options.argv.end(),
+                        {"--changes-fd", fmt::format("{}", fds.Add(changes.second.get())),
+                         "--changes-uid", fmt::format("{}", spec.vmm_uid)});
+    for (const std::string& path : spec.watched)
+      options.argv.insert(options.argv.end(), {"--watch", path});
+  }
   TRY_ASSIGN(fsd_,
              Child::Start(loop_, "holt-fsd", std::move(options), [this] { ProcessEnded(fsd_); }));
   fs_socket_.Reset();
+  changes_ = std::move(changes.first);
   timeline_.End("start holt-fsd");
   return {};
 }

@@ -30,6 +30,8 @@ struct MachineSpec {
   std::string share_directory;
   // Somebody else than the guest writes in the share (volumes): it must look again now and then.
   bool shared_writers = false;
+  // Paths in the share: what the host changes there comes out of TakeChanges().
+  std::vector<std::string> watched;
   // Their sockets are made in vsock_directory for as long as it takes.
   std::vector<network::Attachment::Device> network_devices;
   // passt's path: one more device, which leads to it.
@@ -61,6 +63,8 @@ class Machine {
   // Starts holt-fsd, which QEMU or holt-vmm waits for. What is mounted in the share while it enters
   // its namespaces may be missing there for ever: mounts do not propagate to a detached copy.
   base::Status StartFileServer(const MachineSpec& spec);
+  // A stream of records (rpc/change.h), after StartFileServer; invalid when nothing is watched.
+  base::UniqueFd TakeChanges() { return std::move(changes_); }
   // Adds what is known to `evidence`.
   void AddEvidence(Evidence& evidence) const;
   bool ended() const { return ended_; }
@@ -95,6 +99,7 @@ class Machine {
   std::unique_ptr<Child> qemu_;
   std::unique_ptr<Child> passt_;
   std::unique_ptr<rpc::Client> control_;
+  base::UniqueFd changes_;
   base::UniqueFd fs_socket_;  // holt-fsd's end, until it is started
   base::UniqueFd console_pipe_;
   std::string console_;

@@ -141,6 +141,7 @@ base::Status Sandbox::StartAll() {
   timeline_.Begin("mount the root file system");
   TRY(share_.AddContainer(request, options_.config, resolv_conf_));
   timeline_.End("mount the root file system");
+  machine.watched = share_.watched();
   base::Status file_server = machine_.StartFileServer(machine);
   SaveProcesses();
   TRY(std::move(file_server));
@@ -155,7 +156,9 @@ base::Status Sandbox::StartAll() {
     container.rows = size->height;
     container.columns = size->width;
   }
+  TRY(AddSockets(container));
   container_ = std::make_unique<Container>(loop_, *link_, std::move(container), &log_);
+  container_->SetChanges(machine_.TakeChanges());
   container_->init().OnExit([this](const ProcessExit& exit) { OnExit(exit); });
   return Serve();
 }

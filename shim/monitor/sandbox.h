@@ -21,6 +21,7 @@
 #include "shim/monitor/outcome.h"
 #include "shim/monitor/resolver.h"
 #include "shim/monitor/share.h"
+#include "shim/monitor/socket_volumes.h"
 #include "shim/monitor/timeline.h"
 #include "shim/network/attachment.h"
 #include "shim/network/watch.h"
@@ -121,6 +122,8 @@ class Sandbox {
   // Other limits; what only the host can limit is an error where it has no cgroup for that.
   base::Status UpdateCgroup(const oci::Resources& update);
   oci::Config ConfigForGuest() const;
+  // sandbox_sockets.cc
+  base::Status AddSockets(Container::Options& options);
   // sandbox_network.cc
   base::Status PrepareNetwork();
   // Gives the machine what is in the network namespace by now, and from then on what changes there.
@@ -158,6 +161,7 @@ class Sandbox {
   Outcome outcome_;
   Share share_;
   std::unique_ptr<AgentLink> link_;
+  std::unique_ptr<SocketVolumes> sockets_;        // null: none are wanted
   std::unique_ptr<network::Attachment> network_;  // null: only loopback, or passt's
   network::Families families_;                    // passt's
   std::unique_ptr<Resolver> resolver_;            // null: the container does not use Docker's

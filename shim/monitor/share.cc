@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "image/rootfs.h"
 #include "shim/monitor/id_mapped_mount.h"
+#include "shim/state/sockets.h"
 #include "shim/state/volumes.h"
 
 namespace holt::shim {
@@ -37,6 +38,14 @@ base::Status MakeReadOnly(const std::string& target) {
 
 // Paths of the configuration are looked up in an image that its maker may have filled with links.
 constexpr uint64_t kResolve = RESOLVE_IN_ROOT | RESOLVE_NO_MAGICLINKS;
+
+base::Result<bool> WantsInotify(const oci::Config& config) {
+  auto annotation = config.annotations.find(kInotifyAnnotation);
+  if (annotation == config.annotations.end() || annotation->second == "on") return true;
+  if (annotation->second == "off") return false;
+  return base::MakeError(Code::kInvalidArgument, "annotation {}: \"{}\" is neither on nor off",
+                         kInotifyAnnotation, annotation->second);
+}
 
 bool HasOption(const oci::Mount& mount, std::string_view option) {
   return std::find(mount.options.begin(), mount.options.end(), option) != mount.options.end();
@@ -104,11 +113,20 @@ base::Status Share::AddContainer(const Request& request, oci::Config& config,
   TRY(base::MakeDirs(base_path + "/mounts"));
   TRY(MountRoot(request, config, base_path + "/rootfs"));
   next_volume_ = 0;
+  TRY_ASSIGN(const bool watch, WantsInotify(config));
+  wanted_sockets_ = SocketDestinations(config);
   for (size_t i = 0; i < config.mounts.size(); ++i)
     if (IsBind(config.mounts[i]))
       TRY_CONTEXT(AddVolume(id, config, config.mounts[i]),
                   request.bundle.empty() ? "volume " + config.mounts[i].destination
                                          : fmt::format("mounts[{}]", i));
+  if (!wanted_sockets_.empty())
+    return base::MakeError(Code::kInvalidArgument,
+                           "annotation {}: no bind mount has the destination \"{}\"",
+                           kSocketsAnnotation, *wanted_sockets_.begin());
+  // What comes after lies on the scaffold, which nobody changes.
+  if (watch)
+    for (size_t i = 0; i < next_volume_; ++i) watched_.push_back(id + "/" + PlaceOfVolume(i));
   if (request.write_hosts) TRY(AddHostsFiles(request, config, resolv_conf));
   TRY(DoMount(nullptr, paths_.Share(), nullptr, MS_REMOUNT | MS_RDONLY | MS_NOSUID | MS_NODEV,
               nullptr));
@@ -172,6 +190,15 @@ base::Status Share::AddVolume(const std::string& container, const oci::Config& c
     TRY(DoMount(source.c_str(), target, nullptr, recursive ? MS_BIND | MS_REC : MS_BIND, nullptr));
   }
   if (HasOption(mount, "ro") || HasOption(mount, "rro")) TRY(MakeReadOnly(target));
+  if (wanted_sockets_.erase(mount.destination) != 0) {
+    // What was mounted, not what is at the source's path by now.
+    TRY_ASSIGN(UniqueFd node, base::Open(target, O_PATH | O_NOFOLLOW));
+    if (fstat(node.get(), &st) != 0) return HOLT_ERRNO("{}", source);
+    if (!S_ISSOCK(st.st_mode))
+      return base::MakeError(Code::kInvalidArgument, "annotation {}: {} is not a socket",
+                             kSocketsAnnotation, source);
+    sockets_.push_back({name, std::move(node), st.st_mode & 07777, st.st_uid, st.st_gid});
+  }
   mount.source = name;
   return {};
 }

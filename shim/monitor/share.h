@@ -1,8 +1,13 @@
 #pragma once
 
+#include <sys/types.h>
+
+#include <set>
 #include <string>
+#include <vector>
 
 #include "base/result.h"
+#include "base/unique_fd.h"
 #include "oci/runtime_spec.h"
 #include "shim/state/layout.h"
 #include "shim/state/record.h"
@@ -29,6 +34,17 @@ class Share {
                             const std::string& resolv_conf = "");
   // Unmounts all of it; what is busy is detached.
   void Unmount();
+  // A socket of the host's that the container may connect to.
+  struct Socket {
+    std::string source;   // of its mount, as the agent gets it
+    base::UniqueFd node;  // O_PATH: that very one, whatever is at its path later
+    mode_t mode = 0;
+    uid_t uid = 0;
+    gid_t gid = 0;
+  };
+  std::vector<Socket> TakeSockets() { return std::move(sockets_); }
+  // Paths in the share whose changes the guest is told of.
+  const std::vector<std::string>& watched() const { return watched_; }
   const std::string directory() const { return paths_.Share(); }
 
  private:
@@ -40,7 +56,14 @@ class Share {
                              const std::string& resolv_conf);
   SandboxPaths paths_;
   size_t next_volume_ = 0;
+  std::vector<std::string> watched_;
+  std::set<std::string> wanted_sockets_;  // destinations, as long as none was mounted there
+  std::vector<Socket> sockets_;
 };
+
+// "off": what the host changes in volumes is not told to inotify watchers in the guest. Otherwise,
+// and with "on", it is.
+inline constexpr char kInotifyAnnotation[] = "holt.inotify";
 
 // Whether the container has bind mounts, whose files others may change too.
 bool HasVolumes(const oci::Config& config);

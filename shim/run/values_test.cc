@@ -86,6 +86,16 @@ TEST(Volumes, HostAndContainerPaths) {
   EXPECT_EQ(ParseVolume("./x:/y/../z/", "/home/me").value().mount.destination, "/z");
 }
 
+TEST(Volumes, SocketsThatLeadToTheHost) {
+  Volume volume = ParseVolume("/run/x.sock:/x.sock:ro,socket", "/").value();
+  EXPECT_TRUE(volume.socket);
+  EXPECT_FALSE(volume.create_source) << "a directory would not do";
+  EXPECT_THAT(volume.mount.options, ElementsAre("rbind", "rprivate", "ro"));
+  EXPECT_FALSE(ParseVolume("/run/x.sock:/x.sock", "/").value().socket);
+  EXPECT_TRUE(ParseMountFlag("type=bind,source=/a,target=/b,socket", "/").value().socket);
+  EXPECT_FALSE(ParseMountFlag("type=tmpfs,target=/b,socket", "/").ok());
+}
+
 TEST(Volumes, RefusesWhatItWouldHaveToGuess) {
   auto message = [](const char* text) { return ParseVolume(text, "/").error().message(); };
   EXPECT_THAT(message("data:/data"), HasSubstr("named volumes are not supported"));

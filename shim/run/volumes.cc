@@ -104,10 +104,14 @@ base::Result<Volume> ParseVolume(std::string_view text, const std::string& worki
   TRY_ASSIGN_CONTEXT(std::string destination, ContainerPath(parts[1]), describe());
   std::vector<std::string> options;
   if (parts.size() == 3)
-    for (const std::string& option : Split(parts[2], ','))
-      TRY_CONTEXT(AddBindOption(option, options), describe());
+    for (const std::string& option : Split(parts[2], ',')) {
+      if (option == "socket")
+        volume.socket = true;
+      else
+        TRY_CONTEXT(AddBindOption(option, options), describe());
+    }
   volume.mount = Bind(std::move(source), std::move(destination), std::move(options));
-  volume.create_source = true;
+  volume.create_source = !volume.socket;
   return volume;
 }
 
@@ -115,6 +119,7 @@ base::Result<Volume> ParseMountFlag(std::string_view text, const std::string& wo
   std::string type = "bind", source, target;
   std::vector<std::string> options, tmpfs = {"nosuid", "nodev", "noexec"};
   bool tmpfs_only = false;
+  bool socket = false;
   for (const std::string& field : Split(text, ',')) {
     auto [key, value] = SplitKeyValue(field);
     if (key == "type") {
@@ -125,6 +130,8 @@ base::Result<Volume> ParseMountFlag(std::string_view text, const std::string& wo
       target = value;
     } else if (key == "readonly" || key == "ro") {
       if (value.empty() || value == "true" || value == "1") options.push_back("ro");
+    } else if (key == "socket") {
+      socket = value.empty() || value == "true" || value == "1";
     } else if (key == "tmpfs-size" || key == "tmpfs-mode") {
       TRY_ASSIGN_CONTEXT(std::string option, TmpfsOption(key.substr(6), value), key);
       tmpfs.push_back(std::move(option));
@@ -142,8 +149,10 @@ base::Result<Volume> ParseMountFlag(std::string_view text, const std::string& wo
       return MakeError(Code::kInvalidArgument, "tmpfs-size and tmpfs-mode are for type=tmpfs");
     TRY_ASSIGN(source, HostPath(source, working_directory));
     volume.mount = Bind(std::move(source), std::move(destination), std::move(options));
+    volume.socket = socket;
     return volume;
   }
+  if (socket) return MakeError(Code::kInvalidArgument, "socket is for type=bind");
   if (!source.empty()) return MakeError(Code::kInvalidArgument, "type=tmpfs has no source");
   tmpfs.insert(tmpfs.end(), options.begin(), options.end());
   volume.mount = {.destination = std::move(destination),
@@ -185,11 +194,19 @@ base::Status PrepareSource(const Volume& volume) {
   if (volume.mount.type != "bind") return {};
   struct stat st {};
   if (stat(volume.mount.source.c_str(), &st) == 0) {
+    if (volume.socket && S_ISSOCK(st.st_mode)) return {};
+    if (volume.socket)
+      return MakeError(Code::kInvalidArgument, "{}: is not a socket", volume.mount.source);
+    if (S_ISSOCK(st.st_mode))
+      return MakeError(Code::kUnsupported,
+                       "{}: is a socket; to let the container connect to it, and so to the host's "
+                       "service, add the option \"socket\"",
+                       volume.mount.source);
     if (S_ISDIR(st.st_mode) || S_ISREG(st.st_mode)) return {};
     return MakeError(
         Code::kUnsupported,
-        "{}: is neither a file nor a directory; devices, sockets and FIFOs of the host "
-        "mean nothing in a virtual machine",
+        "{}: is neither a file nor a directory; devices and FIFOs of the host mean nothing in a "
+        "virtual machine",
         volume.mount.source);
   }
   if (errno == ENOENT && volume.create_source) return base::MakeDirs(volume.mount.source);

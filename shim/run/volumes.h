@@ -14,10 +14,12 @@ struct Volume {
   oci::Mount mount;
   // -v makes a directory of the host that does not exist, as Docker does; --mount does not.
   bool create_source = false;
+  // The source is a socket, and who connects to it in the container reaches the host's.
+  bool socket = false;
 };
 
 // "HOST:CONTAINER[:OPTIONS]": the host's path absolute or beginning with ".", OPTIONS of ro, rw,
-// rro and exec, noexec, nosuid, nodev and their like. Named volumes are not supported.
+// rro, socket and exec, noexec, nosuid, nodev and their like. Named volumes are not supported.
 base::Result<Volume> ParseVolume(std::string_view text, const std::string& working_directory);
 
 // "type=bind,source=…,target=…[,readonly]" or

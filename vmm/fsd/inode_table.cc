@@ -80,6 +80,8 @@ void InodeTable::Remove(const std::shared_ptr<Inode>& inode) {
     mounts_.erase(it);
   if (inode->fd) --open_fds_;
   inode->fd.reset();
+  DropName(*inode);
+  if (on_gone_) on_gone_(*inode);
   slots_[index].inode.reset();
   // The number comes back with another generation, so that a stale one names nothing.
   ++slots_[index].generation;
@@ -96,6 +98,7 @@ int InodeTable::Reset(int root) {
   slots_.clear();
   free_slots_.clear();
   by_key_.clear();
+  by_name_.clear();
   mounts_.clear();
   hand_ = 0;
   slots_.resize(1);  // number 0 is "no inode"
@@ -108,6 +111,52 @@ int InodeTable::Reset(int root) {
 
 int InodeTable::Pin(uint64_t nodeid, PinnedInode& out) {
   std::lock_guard lock(mutex_);
+  return PinSlot(nodeid, out);
+}
+
+int InodeTable::Ref(uint64_t nodeid, PinnedInode& out) {
+  std::lock_guard lock(mutex_);
+  if (int err = PinSlot(nodeid, out); err != 0) return err;
+  ++out.inode->lookups;
+  return 0;
+}
+
+void InodeTable::DropName(Inode& inode) {
+  auto it = by_name_.find(std::pair(inode.parent, inode.name));
+  if (it != by_name_.end() && it->second == inode.nodeid) by_name_.erase(it);
+  inode.parent = 0;
+  inode.name.clear();
+}
+
+void InodeTable::SetName(const std::shared_ptr<Inode>& inode, uint64_t parent,
+                         std::string_view name) {
+  std::lock_guard lock(mutex_);
+  if (inode->parent == parent && inode->name == name &&
+      by_name_.contains(std::pair(parent, inode->name)))
+    return void(by_name_[std::pair(parent, inode->name)] = inode->nodeid);
+  DropName(*inode);
+  inode->parent = parent;
+  inode->name = name;
+  by_name_[std::pair(parent, inode->name)] = inode->nodeid;
+}
+
+void InodeTable::ForgetName(uint64_t parent, std::string_view name) {
+  std::lock_guard lock(mutex_);
+  by_name_.erase(std::pair(parent, std::string(name)));
+}
+
+uint64_t InodeTable::FindName(uint64_t parent, std::string_view name) const {
+  std::lock_guard lock(mutex_);
+  auto it = by_name_.find(std::pair(parent, std::string(name)));
+  return it == by_name_.end() ? 0 : it->second;
+}
+
+std::pair<uint64_t, std::string> InodeTable::NameOf(const Inode& inode) const {
+  std::lock_guard lock(mutex_);
+  return {inode.parent, inode.name};
+}
+
+int InodeTable::PinSlot(uint64_t nodeid, PinnedInode& out) {
   Slot* slot = FindSlot(nodeid);
   if (slot == nullptr) return ESTALE;
   Inode& inode = *slot->inode;

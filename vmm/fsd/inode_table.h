@@ -4,10 +4,14 @@
 
 #include <atomic>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
+#include <string>
+#include <string_view>
 #include <unordered_map>
+#include <utility>
 #include <vector>
 
 #include "base/unique_fd.h"
@@ -51,6 +55,10 @@ struct Inode {
   std::shared_ptr<const base::UniqueFd> fd;  // O_PATH; null when put away as a handle
   std::unique_ptr<FileHandleBytes> handle;
   ContentStamp stamp;
+  uint64_t parent = 0;  // the directory where the guest found it last, if it was told of (SetName)
+  std::string name;
+
+  int watch = -1;  // the change feed's
 
   Inode();
   ~Inode();
@@ -85,6 +93,18 @@ class InodeTable {
   // Drops `count` lookups; at none the inode is gone. More than there are is taken as all.
   void Forget(uint64_t nodeid, uint64_t count);
 
+  // Pin() with one lookup more.
+  int Ref(uint64_t nodeid, PinnedInode& out);
+
+  // By what name the guest knows an inode: the last one.
+  void SetName(const std::shared_ptr<Inode>& inode, uint64_t parent, std::string_view name);
+  void ForgetName(uint64_t parent, std::string_view name);
+  // 0: none.
+  uint64_t FindName(uint64_t parent, std::string_view name) const;
+  std::pair<uint64_t, std::string> NameOf(const Inode& inode) const;
+  // Called, with the table locked, for every inode that goes.
+  void OnGone(std::function<void(Inode&)> callback) { on_gone_ = std::move(callback); }
+
   // Whether the guest's cached content of the inode is what `now` describes; remembers `now`.
   bool SwapStamp(Inode& inode, const ContentStamp& now);
 
@@ -116,6 +136,8 @@ class InodeTable {
   void EvictSome();
   bool PutAway(Inode& inode, Mount& mount);
   int Reopen(Inode& inode);
+  int PinSlot(uint64_t nodeid, PinnedInode& out);
+  void DropName(Inode& inode);
 
   const size_t max_fds_;
   mutable std::mutex mutex_;
@@ -123,6 +145,8 @@ class InodeTable {
   std::vector<uint32_t> free_slots_;
   std::unordered_map<InodeKey, std::shared_ptr<Inode>, KeyHash> by_key_;
   std::map<uint64_t, Mount> mounts_;
+  std::map<std::pair<uint64_t, std::string>, uint64_t, std::less<>> by_name_;
+  std::function<void(Inode&)> on_gone_;
   size_t open_fds_ = 0;
   size_t hand_ = 0;
 };

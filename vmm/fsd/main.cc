@@ -75,6 +75,18 @@ class QueueThreads {
 Status Serve(Options options) {
   TRY_ASSIGN(UniqueFd shared, TakeDirectory(options));
   TRY_ASSIGN(UniqueFd socket, TakeSocket(options));
+  UniqueFd changes, inotify;
+  if (options.changes_fd >= 0) {
+    changes.Reset(options.changes_fd);
+    TRY_CONTEXT(base::SetCloexec(changes.get(), true), "--changes-fd");
+    TRY_CONTEXT(base::SetNonblocking(changes.get(), true), "--changes-fd");
+    // Serving files matters more than telling of their changes.
+    if (auto made = ChangeFeed::OpenInotify(options.changes_uid); made)
+      inotify = std::move(*made);
+    else
+      base::log::Warning("changes of the host will not be announced to the guest: {}",
+                         made.error().message());
+  }
   TRY_ASSIGN(size_t files, SetLimits());
   // Half for inodes; open files, locks and directories want theirs.
   options.server.max_inode_fds =
@@ -91,6 +103,8 @@ Status Serve(Options options) {
   TRY_CONTEXT(InstallSeccomp(), "sandbox");
 
   TRY_ASSIGN(auto server, Server::Create(options.server, std::move(root), &slow));
+  if (inotify)
+    TRY(server->WatchVolumes(*loop, std::move(inotify), std::move(changes), options.watched));
   FsDevice device(server.get(), options.queues);
   vmm::vhost_user::Backend::Options backend_options;
   backend_options.loop = loop.get();

@@ -53,6 +53,14 @@ base::Status Apply(Options& options, const std::string& name, const std::string&
     TRY_ASSIGN(options.server.locks, ParseLocks(value));
   } else if (name == "--queues") {
     TRY_ASSIGN(options.queues, ParseNumber<unsigned>(name, value, 1, 32));
+  } else if (name == "--watch") {
+    options.watched.push_back(value);
+    options.server.replays = true;
+  } else if (name == "--changes-fd") {
+    TRY_ASSIGN(options.changes_fd,
+               ParseNumber<int>(name, value, 0, std::numeric_limits<int>::max()));
+  } else if (name == "--changes-uid") {
+    TRY_ASSIGN(options.changes_uid, ParseNumber<uint32_t>(name, value, 0, UINT32_MAX - 1));
   } else if (name == "--max-inode-fds") {
     TRY_ASSIGN(options.server.max_inode_fds, ParseNumber<size_t>(name, value, 16, 1 << 20));
   } else if (name == "--log-level") {
@@ -106,6 +114,10 @@ Result<Options> ParseOptions(const std::vector<std::string>& arguments) {
     return MakeError(Code::kInvalidArgument, "give one of --socket-fd and --socket-path");
   if ((options.shared_dir_fd >= 0) == !options.shared_dir.empty())
     return MakeError(Code::kInvalidArgument, "give one of --shared-dir and --shared-dir-fd");
+  if (options.watched.empty() != (options.changes_fd < 0))
+    return MakeError(Code::kInvalidArgument, "--watch and --changes-fd go together");
+  if (options.changes_fd >= 0 && options.queues > 1)
+    return MakeError(Code::kInvalidArgument, "--changes-fd needs --queues 1");
   return options;
 }
 
@@ -125,6 +137,10 @@ std::string Usage() {
          "  --writeback          the guest may hold back what it writes (only it may use the "
          "files)\n"
          "  --queues N           request queues, 1 to 32 (default 1)\n"
+         "  --watch PATH         tell of changes that the host makes to what is mounted at PATH of "
+         "the share; may be there several times\n"
+         "  --changes-fd N       a stream that gets them (rpc/change.h)\n"
+         "  --changes-uid UID    whose inotify limits they count against (default 0)\n"
          "  --max-inode-fds N    inodes kept open before they are put away as file handles "
          "(default 16384)\n"
          "  --no-posix-acl       the guest does not enforce access control lists\n"

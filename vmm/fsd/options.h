@@ -31,6 +31,9 @@ struct ServerOptions {
   Locks locks = Locks::kGuest;
   bool writeback = false;
   bool posix_acl = true;
+  // The guest replays changes (rpc/change.h): its requests of that kind are not to be taken for
+  // others.
+  bool replays = false;
   // Inodes kept open before they are put away as file handles.
   size_t max_inode_fds = 16384;
 };
@@ -42,6 +45,9 @@ struct Options {
   std::string socket_path;  // listened on; one connection is served
   int shared_dir_fd = -1;   // or:
   std::string shared_dir;
+  std::vector<std::string> watched;  // paths in the share, each a mount
+  int changes_fd = -1;               // gets what the host changes there
+  uint32_t changes_uid = 0;          // whose inotify limits count
   unsigned queues = 1;  // request queues, each with a thread of its own when more than one
   base::log::Level log_level = base::log::Level::kInfo;
   bool help = false;

@@ -36,6 +36,8 @@ constexpr int kAllowed[] = {
     SCMP_SYS(getxattr),
     SCMP_SYS(listxattr),
     SCMP_SYS(removexattr),
+    SCMP_SYS(inotify_add_watch),
+    SCMP_SYS(inotify_rm_watch),
     // Open files.
     SCMP_SYS(read),
     SCMP_SYS(write),

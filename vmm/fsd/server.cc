@@ -49,12 +49,29 @@ base::Result<std::unique_ptr<Server>> Server::Create(const ServerOptions& option
   return server;
 }
 
+base::Status Server::WatchVolumes(base::EventLoop& loop, base::UniqueFd inotify,
+                                  base::UniqueFd sink, const std::vector<std::string>& volumes) {
+  feed_ = std::make_unique<ChangeFeed>(inodes_, std::move(inotify), std::move(sink));
+  for (const std::string& volume : volumes) TRY(feed_->AddVolume(root_.get(), volume));
+  WatchRoot();
+  return feed_->Attach(loop);
+}
+
+// The one inode that is never looked up.
+void Server::WatchRoot() {
+  PinnedInode root;
+  if (feed_ && inodes_.Pin(InodeTable::kRootId, root) == 0 && feed_->Covers(root.inode->key))
+    feed_->Watch(root);
+}
+
 void Server::Reset() {
+  if (feed_) feed_->Clear();
   locks_.Clear();
   if (slow_ != nullptr) slow_->Drain();
   handles_.Clear();
   if (int err = inodes_.Reset(root_.get()); err != 0)
     base::log::Error("shared directory: {}", std::strerror(err));
+  WatchRoot();
   features_ = 0;
   initialized_ = false;
 }
@@ -80,6 +97,7 @@ std::optional<uint32_t> Server::Handle(Worker& worker, vmm::DescriptorChain& cha
     if (opcode == FUSE_FORGET || opcode == FUSE_BATCH_FORGET || opcode == FUSE_INTERRUPT) return 0;
     return request.Error(EIO);
   }
+  if (IsReplay(request.header())) return Replay(worker, request);
   return Dispatch(worker, request);
 }
 
@@ -251,7 +269,10 @@ int Server::LookupEntry(const PinnedInode& parent, const char* name, fuse_entry_
     }
     return ToGuestErrno(err);
   }
-  return InternEntry(std::move(fd), parent.inode->key.mount, out, nullptr);
+  PinnedInode inode;
+  int err = InternEntry(std::move(fd), parent.inode->key.mount, out, &inode);
+  if (err == 0 && feed_) feed_->Follow(parent, name, inode);
+  return err;
 }
 
 base::UniqueFd Server::PathFdOf(int fd) {

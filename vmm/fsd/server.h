@@ -8,6 +8,7 @@
 
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "vmm/fsd/change_feed.h"
 #include "vmm/fsd/credentials.h"
 #include "vmm/fsd/handle_table.h"
 #include "vmm/fsd/inode_table.h"
@@ -59,6 +60,12 @@ class Server {
   // Forgets the guest: its inodes, handles and locks.
   void Reset();
 
+  // Tells `sink` of changes that the host makes to `volumes` (paths below the root); one queue
+  // only.
+  base::Status WatchVolumes(base::EventLoop& loop, base::UniqueFd inotify, base::UniqueFd sink,
+                            const std::vector<std::string>& volumes);
+  ChangeFeed* feed_for_test() { return feed_.get(); }
+
   size_t inode_count() const { return inodes_.size(); }
   size_t open_inode_fds() const { return inodes_.open_fds(); }
   size_t handle_count() const { return handles_.size(); }
@@ -68,6 +75,7 @@ class Server {
 
   Server(const ServerOptions& options, base::UniqueFd root, SlowLane* slow);
   Outcome Dispatch(Worker& worker, Request& request);
+  void WatchRoot();
 
   // server_init.cc
   Outcome Init(Request& request);
@@ -117,6 +125,19 @@ class Server {
   Outcome Listxattr(Request& request);
   Outcome Removexattr(Request& request);
 
+  // server_replay.cc
+  bool IsReplay(const fuse_in_header& header) const;
+  Outcome Replay(Worker& worker, Request& request);
+  Outcome ReplayLookup(Request& request);
+  Outcome ReplayMake(Request& request);
+  Outcome ReplayRename(Request& request);
+  Outcome ReplayOpen(Request& request);
+  // An entry for what is not there: nobody will find anything under its number.
+  void FillStandIn(mode_t type, fuse_entry_out& out);
+  // What the guest knew by `name` in `parent`, with one lookup more, if it is not what is there
+  // `now`.
+  bool FillKnown(uint64_t parent, const char* name, const fuse_entry_out& now, fuse_entry_out& out);
+
   // server_lock.cc
   Outcome Getlk(Request& request);
   Outcome Setlk(Worker& worker, Request& request, bool wait);
@@ -134,6 +155,7 @@ class Server {
   // Opens the file behind an inode anew. A negative errno, or the descriptor.
   int OpenInode(const PinnedInode& inode, int flags) const;
   uint64_t AddHandle(uint64_t nodeid, base::UniqueFd fd, bool writable);
+  ChangeFeed::Own OwnChangeOf(const OpenFile& file);
   // FOPEN_* for a file just opened.
   uint32_t OpenFlags(Inode& inode, int fd);
   // Reads the guest's open flags as ours.
@@ -151,6 +173,8 @@ class Server {
   InodeTable inodes_;
   HandleTable handles_;
   LockTable locks_;
+  std::unique_ptr<ChangeFeed> feed_;  // null: nobody asked for changes
+  uint64_t stand_ins_ = 0;
 
   std::atomic<bool> initialized_{false};
   std::atomic<uint64_t> features_{0};  // FUSE_* INIT flags both sides have

@@ -42,6 +42,7 @@ Server::Outcome Server::Mknod(Worker& worker, Request& request) {
   PinnedInode parent;
   if (int err = inodes_.Pin(request.header().nodeid, parent); err != 0) return request.Error(err);
   if (int err = BecomeCaller(worker, request, in.umask); err != 0) return request.Error(err);
+  ChangeFeed::Own own(feed_.get(), *parent.inode, *name);
   if (mknodat(parent.get(), *name, in.mode & (S_IFMT | 07777), DecodeDevice(in.rdev)) != 0)
     return request.Error(errno);
   fuse_entry_out entry{};
@@ -59,6 +60,7 @@ Server::Outcome Server::Mkdir(Worker& worker, Request& request) {
   PinnedInode parent;
   if (int err = inodes_.Pin(request.header().nodeid, parent); err != 0) return request.Error(err);
   if (int err = BecomeCaller(worker, request, in.umask); err != 0) return request.Error(err);
+  ChangeFeed::Own own(feed_.get(), *parent.inode, *name);
   if (mkdirat(parent.get(), *name, in.mode & 07777) != 0) return request.Error(errno);
   fuse_entry_out entry{};
   if (int err = LookupEntry(parent, *name, entry); err != 0) return request.Error(err);
@@ -75,6 +77,7 @@ Server::Outcome Server::Symlink(Worker& worker, Request& request) {
   if (int err = inodes_.Pin(request.header().nodeid, parent); err != 0) return request.Error(err);
   if (int err = BecomeCaller(worker, request, 0); err != 0) return request.Error(err);
   // The target is only text here; nothing of ours ever follows it.
+  ChangeFeed::Own own(feed_.get(), *parent.inode, *name);
   if (symlinkat(*target, parent.get(), *name) != 0) return request.Error(errno);
   fuse_entry_out entry{};
   if (int err = LookupEntry(parent, *name, entry); err != 0) return request.Error(err);
@@ -91,6 +94,8 @@ Server::Outcome Server::Link(Request& request) {
   PinnedInode parent, source;
   if (int err = inodes_.Pin(request.header().nodeid, parent); err != 0) return request.Error(err);
   if (int err = inodes_.Pin(in.oldnodeid, source); err != 0) return request.Error(err);
+  ChangeFeed::Own own(feed_.get(), *parent.inode, *name);
+  own.Add(*source.inode);
   // Through /proc, so that a file without a name (O_TMPFILE) gets one; it leads to the inode, not
   // on to where a symbolic link points.
   if (linkat(AT_FDCWD, ProcPath(source.get()).get(), parent.get(), *name, AT_SYMLINK_FOLLOW) != 0)
@@ -98,8 +103,10 @@ Server::Outcome Server::Link(Request& request) {
   base::UniqueFd path = PathFdOf(source.get());
   if (!path) return request.Error(errno);
   fuse_entry_out entry{};
-  if (int err = InternEntry(std::move(path), parent.inode->key.mount, entry, nullptr); err != 0)
+  PinnedInode linked;
+  if (int err = InternEntry(std::move(path), parent.inode->key.mount, entry, &linked); err != 0)
     return request.Error(err);
+  if (feed_) feed_->Follow(parent, *name, linked);
   return request.Ok(entry);
 }
 
@@ -115,6 +122,7 @@ Server::Outcome Server::Create(Worker& worker, Request& request) {
   if (int err = BecomeCaller(worker, request, in.umask); err != 0) return request.Error(err);
 
   const int flags = HostOpenFlags(in.flags);
+  ChangeFeed::Own own(feed_.get(), *parent.inode, *name);
   fuse_entry_out entry{};
   PinnedInode inode;
   // Exclusive always: what is there already may be a device or a link to elsewhere, and is opened
@@ -140,6 +148,7 @@ Server::Outcome Server::Create(Worker& worker, Request& request) {
     }
     fd.Reset(opened);
   }
+  if (feed_) feed_->Follow(parent, *name, inode);
   fuse_open_out open{};
   open.open_flags = OpenFlags(*inode.inode, fd.get());
   open.fh = AddHandle(entry.nodeid, std::move(fd), (flags & O_ACCMODE) != O_RDONLY);
@@ -176,6 +185,7 @@ Server::Outcome Server::Remove(Request& request, bool directory) {
   if (refuses_writes()) return request.Error(EROFS);
   PinnedInode parent;
   if (int err = inodes_.Pin(request.header().nodeid, parent); err != 0) return request.Error(err);
+  ChangeFeed::Own own(feed_.get(), *parent.inode, *name);
   if (unlinkat(parent.get(), *name, directory ? AT_REMOVEDIR : 0) != 0) return request.Error(errno);
   return request.Ok();
 }
@@ -200,6 +210,8 @@ Server::Outcome Server::Rename(Request& request, bool with_flags) {
   PinnedInode parent, new_parent;
   if (int err = inodes_.Pin(request.header().nodeid, parent); err != 0) return request.Error(err);
   if (int err = inodes_.Pin(in.newdir, new_parent); err != 0) return request.Error(err);
+  ChangeFeed::Own own(feed_.get(), *parent.inode, *from);
+  own.Add(*new_parent.inode, *to);
   if (syscall(SYS_renameat2, parent.get(), *from, new_parent.get(), *to, in.flags) != 0)
     return request.Error(errno);
   return request.Ok();

@@ -73,6 +73,12 @@ uint32_t Server::OpenFlags(Inode& inode, int fd) {
   return flags;
 }
 
+ChangeFeed::Own Server::OwnChangeOf(const OpenFile& file) {
+  PinnedInode inode;
+  if (!feed_ || !file.writable || inodes_.Pin(file.nodeid, inode) != 0) return {};
+  return {feed_.get(), *inode.inode};
+}
+
 Server::Outcome Server::Open(Worker& worker, Request& request) {
   fuse_open_in in{};
   if (!request.args().Read(in)) return request.Error(EINVAL);
@@ -83,6 +89,8 @@ Server::Outcome Server::Open(Worker& worker, Request& request) {
   if (int err = inodes_.Pin(request.header().nodeid, inode); err != 0) return request.Error(err);
   if (inode.inode->type == S_IFDIR) return request.Error(EISDIR);
   worker.credentials.SetFsetid((in.open_flags & FUSE_OPEN_KILL_SUIDGID) == 0);
+  // Only what truncates is seen by others.
+  ChangeFeed::Own own((flags & O_TRUNC) != 0 ? feed_.get() : nullptr, *inode.inode);
   base::UniqueFd fd(OpenInode(inode, flags));
   if (!fd) return request.Error(-fd.get());
   fuse_open_out out{};
@@ -122,6 +130,7 @@ Server::Outcome Server::Write(Worker& worker, Request& request) {
   // cache the guest knows the end of the file.
   const bool append = (in.flags & O_APPEND) != 0 && (in.write_flags & FUSE_WRITE_CACHE) == 0 &&
                       (features_ & FUSE_WRITEBACK_CACHE) == 0;
+  ChangeFeed::Own own = OwnChangeOf(*file);
   ssize_t n =
       MoveAll(worker.iovecs, static_cast<off_t>(in.offset), [&](std::span<iovec> iov, off_t at) {
         return pwritev2(file->fd.get(), iov.data(), static_cast<int>(iov.size()), at,
@@ -136,6 +145,8 @@ Server::Outcome Server::Release(Request& request, bool directory) {
   if (!request.args().Read(in)) return request.Error(EINVAL);
   auto file = directory ? handles_.Directory(in.fh) : handles_.File(in.fh);
   if (!file) return request.Error(EBADF);
+  // The last to have it closes it.
+  ChangeFeed::Own own = OwnChangeOf(*file);
   handles_.Remove(in.fh);
   const uint64_t nodeid = file->nodeid;
   if (file->writable && options_.cache == Cache::kAuto) {
@@ -147,10 +158,8 @@ Server::Outcome Server::Release(Request& request, bool directory) {
       inodes_.SwapStamp(*inode.inode,
                         {stat.stx_mtime.tv_sec, stat.stx_mtime.tv_nsec, stat.stx_size});
   }
-  if (options_.locks == Locks::kHost) {
-    file.reset();  // closes, and with that gives up its flock
-    locks_.Release(nodeid, in.fh);
-  }
+  file.reset();  // closes, and with that gives up its flock
+  if (options_.locks == Locks::kHost) locks_.Release(nodeid, in.fh);
   return request.Ok();
 }
 
@@ -183,6 +192,7 @@ Server::Outcome Server::Fallocate(Worker& worker, Request& request) {
   if (in.offset > INT64_MAX || in.length > INT64_MAX) return request.Error(EFBIG);
   // The request does not say whether set-id bits are to go; only a privileged caller keeps them.
   worker.credentials.SetFsetid(request.header().uid == 0);
+  ChangeFeed::Own own = OwnChangeOf(*file);
   if (fallocate(file->fd.get(), static_cast<int>(in.mode), static_cast<off_t>(in.offset),
                 static_cast<off_t>(in.length)) != 0)
     return request.Error(errno);
@@ -226,6 +236,7 @@ Server::Outcome Server::CopyFileRange(Worker& worker, Request& request) {
   worker.credentials.SetFsetid(request.header().uid == 0);
   if (length > kInlineCopy && request.header().uid == 0) return Later(worker, request, copy);
   std::string payload;
+  ChangeFeed::Own own = OwnChangeOf(*to);
   if (int err = copy(payload); err != 0) return request.Error(err);
   return request.OkBytes(std::as_bytes(std::span(payload)));
 }

@@ -1,12 +1,14 @@
 // A guest that sends anything. Input: records of a 2-byte length and that many bytes, each one
 // request as it comes from the ring (fuse_in_header first).
 #include <fcntl.h>
+#include <sys/inotify.h>
 #include <unistd.h>
 
 #include <cstdlib>
 #include <filesystem>
 
 #include "base/file.h"
+#include "base/socket.h"
 #include "vmm/fsd/fake_guest.h"
 
 namespace {
@@ -30,9 +32,14 @@ const std::string& Share() {
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   namespace fsd = holt::fsd;
   auto root = holt::base::Open(Share(), O_PATH | O_DIRECTORY);
-  auto server =
-      fsd::Server::Create({.read_only = true, .locks = fsd::Locks::kHost, .max_inode_fds = 16},
-                          std::move(*root), nullptr);
+  auto server = fsd::Server::Create(
+      {.read_only = true, .locks = fsd::Locks::kHost, .replays = true, .max_inode_fds = 16},
+      std::move(*root), nullptr);
+  auto loop = *holt::base::EventLoop::Create();
+  auto changes = *holt::base::SocketPair();
+  (void)(*server)->WatchVolumes(*loop,
+                                holt::base::UniqueFd(inotify_init1(IN_NONBLOCK | IN_CLOEXEC)),
+                                std::move(changes.second), {"."});
   fsd::FakeGuest guest(server->get());
   guest.Init();
   while (size >= 2) {

@@ -112,6 +112,7 @@ Server::Outcome Server::Setattr(Worker& worker, Request& request) {
   PinnedInode inode;
   if (int err = inodes_.Pin(request.header().nodeid, inode); err != 0) return request.Error(err);
   const ProcPath path(inode.get());
+  ChangeFeed::Own own(feed_.get(), *inode.inode);
 
   // The order matters: a change of owner or size clears set-id bits, which a mode that comes with
   // it sets again; and both change the times that may come with them.

@@ -35,6 +35,7 @@ Server::Outcome Server::Setxattr(Worker& worker, Request& request) {
   PinnedInode inode;
   if (int err = inodes_.Pin(request.header().nodeid, inode); err != 0) return request.Error(err);
   const ProcPath path(inode.get());
+  ChangeFeed::Own own(feed_.get(), *inode.inode);
   worker.credentials.SetFsetid(true);
   if (setxattr(path.get(), *name, value->data(), value->size(), static_cast<int>(in.flags)) != 0)
     return request.Error(errno);
@@ -79,6 +80,7 @@ Server::Outcome Server::Removexattr(Request& request) {
   if (refuses_writes()) return request.Error(EROFS);
   PinnedInode inode;
   if (int err = inodes_.Pin(request.header().nodeid, inode); err != 0) return request.Error(err);
+  ChangeFeed::Own own(feed_.get(), *inode.inode);
   if (removexattr(ProcPath(inode.get()).get(), *name) != 0) return request.Error(errno);
   return request.Ok();
 }

@@ -1,0 +1,131 @@
+// What uses a volume in volumes_test: in a container, and on the host to compare with.
+//   watch PATH...     inotify: prints "ready", then a line for each event, until "stop" is made
+//   connect SOCKET    sends its input, ends it, prints what comes back
+//   flood SOCKET N [stay]   makes up to N connections that say nothing, and ends, or stays
+#include <fcntl.h>
+#include <sys/inotify.h>
+#include <sys/socket.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include <cerrno>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <map>
+#include <string>
+#include <thread>
+
+namespace {
+
+int Fail(const char* what) {
+  std::printf("%s: %s\n", what, std::strerror(errno));
+  return 1;
+}
+
+std::string Names(uint32_t mask) {
+  const std::pair<uint32_t, const char*> names[] = {{IN_MODIFY, "MODIFY"},
+                                                    {IN_ATTRIB, "ATTRIB"},
+                                                    {IN_CLOSE_WRITE, "CLOSE_WRITE"},
+                                                    {IN_MOVED_FROM, "MOVED_FROM"},
+                                                    {IN_MOVED_TO, "MOVED_TO"},
+                                                    {IN_CREATE, "CREATE"},
+                                                    {IN_DELETE, "DELETE"},
+                                                    {IN_DELETE_SELF, "DELETE_SELF"},
+                                                    {IN_MOVE_SELF, "MOVE_SELF"},
+                                                    {IN_IGNORED, "IGNORED"},
+                                                    {IN_ISDIR, "ISDIR"}};
+  std::string out;
+  for (const auto& [bit, name] : names)
+    if ((mask & bit) != 0) out += (out.empty() ? "" : ",") + std::string(name);
+  return out;
+}
+
+int Watch(int count, char** paths) {
+  const int fd = inotify_init1(IN_CLOEXEC);
+  if (fd < 0) return Fail("inotify");
+  std::map<int, std::string> watches;
+  for (int i = 0; i < count; ++i) {
+    const int watch = inotify_add_watch(
+        fd, paths[i], IN_ALL_EVENTS & ~uint32_t{IN_OPEN | IN_ACCESS | IN_CLOSE_NOWRITE});
+    if (watch < 0) return Fail(paths[i]);
+    watches[watch] = paths[i];
+  }
+  std::puts("ready");
+  std::fflush(stdout);
+  alignas(inotify_event) char buffer[65536];
+  while (true) {
+    const ssize_t n = read(fd, buffer, sizeof buffer);
+    if (n <= 0) return Fail("read");
+    for (ssize_t at = 0; at < n;) {
+      inotify_event event;
+      std::memcpy(&event, buffer + at, sizeof event);
+      const char* name = buffer + at + sizeof event;
+      at += static_cast<ssize_t>(sizeof event + event.len);
+      std::printf("%s %s %s\n", watches[event.wd].c_str(), Names(event.mask).c_str(),
+                  event.len != 0 ? name : "");
+      std::fflush(stdout);
+      if ((event.mask & (IN_CREATE | IN_DELETE_SELF)) != 0 && event.len != 0 &&
+          std::strcmp(name, "stop") == 0)
+        return 0;
+    }
+  }
+}
+
+int Connect(const char* path) {
+  const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::strncpy(address.sun_path, path, sizeof address.sun_path - 1);
+  if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) != 0)
+    return Fail("connect");
+  std::thread writer([fd] {
+    char buffer[65536];
+    ssize_t n;
+    while ((n = read(0, buffer, sizeof buffer)) > 0)
+      for (ssize_t at = 0; at < n;) {
+        const ssize_t sent = send(fd, buffer + at, static_cast<size_t>(n - at), MSG_NOSIGNAL);
+        if (sent <= 0) break;
+        at += sent;
+      }
+    shutdown(fd, SHUT_WR);
+  });
+  char buffer[65536];
+  ssize_t n;
+  while ((n = read(fd, buffer, sizeof buffer)) > 0)
+    if (fwrite(buffer, 1, static_cast<size_t>(n), stdout) != static_cast<size_t>(n)) break;
+  std::fflush(stdout);
+  writer.join();
+  return n == 0 ? 0 : Fail("read");
+}
+
+int Flood(const char* path, int count, bool stay) {
+  sockaddr_un address{};
+  address.sun_family = AF_UNIX;
+  std::strncpy(address.sun_path, path, sizeof address.sun_path - 1);
+  int made = 0;
+  for (int tries = 0; made < count && tries < count + 100; ++tries) {
+    const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
+    if (fd < 0) return Fail("socket");
+    if (connect(fd, reinterpret_cast<sockaddr*>(&address), sizeof address) == 0) {
+      ++made;
+      continue;
+    }
+    close(fd);
+    usleep(5000);
+  }
+  std::printf("flooded with %d\n", made);
+  std::fflush(stdout);
+  if (stay) pause();
+  return 0;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  const std::string what = argc > 2 ? argv[1] : "";
+  if (what == "watch") return Watch(argc - 2, argv + 2);
+  if (what == "connect") return Connect(argv[2]);
+  if (what == "flood" && argc > 3) return Flood(argv[2], std::atoi(argv[3]), argc > 4);
+  return 2;
+}
