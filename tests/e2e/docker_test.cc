@@ -1,6 +1,9 @@
 // Docker with holt as its runtime, as deploy/docker sets it up: what people type, and what comes
 // back.
+#include <signal.h>
+#include <sys/prctl.h>
 #include <sys/utsname.h>
+#include <sys/wait.h>
 
 #include <algorithm>
 
@@ -243,15 +246,14 @@ TEST_F(DockerTest, ContainersOutliveTheDaemon) {
   const std::string pid = Inspect("c1", "{{.State.Pid}}");
   const std::string containerd =
       base::ReadFile(directory_ + "/exec/containerd/containerd.pid").value_or("");
+  // It dies with dockerd, sooner or later. The next dockerd would wait for one that is there still,
+  // even if it is only that nobody has waited for it yet.
+  ASSERT_EQ(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
   daemon_->Signal(SIGKILL);
   daemon_->Finish();
-  // It dies with dockerd, sooner or later, and the next dockerd would wait for one that is there
-  // still.
   kill(atoi(containerd.c_str()), SIGKILL);
-  ASSERT_TRUE(Eventually([&] {
-    // Nothing of one that is dead and not waited for yet.
-    return base::ReadFile("/proc/" + containerd + "/cmdline").value_or("").empty();
-  })) << containerd;
+  EXPECT_EQ(waitpid(atoi(containerd.c_str()), nullptr, 0), atoi(containerd.c_str()));
+  ASSERT_EQ(prctl(PR_SET_CHILD_SUBREAPER, 0), 0);
   StartDaemon();
   EXPECT_EQ(Inspect("c1", "{{.State.Status}} {{.State.Pid}}"), "running " + pid);
   EXPECT_EQ(Inside("c1", "echo still there"), "still there\n");
