@@ -31,11 +31,12 @@ const std::string& Share() {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   namespace fsd = holt::fsd;
+  // The server watches by it until its end.
+  auto loop = *holt::base::EventLoop::Create();
   auto root = holt::base::Open(Share(), O_PATH | O_DIRECTORY);
   auto server = fsd::Server::Create(
       {.read_only = true, .locks = fsd::Locks::kHost, .replays = true, .max_inode_fds = 16},
       std::move(*root), nullptr);
-  auto loop = *holt::base::EventLoop::Create();
   auto changes = *holt::base::SocketPair();
   (void)(*server)->WatchVolumes(*loop,
                                 holt::base::UniqueFd(inotify_init1(IN_NONBLOCK | IN_CLOEXEC)),
