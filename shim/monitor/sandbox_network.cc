@@ -51,10 +51,7 @@ void Sandbox::AttachNetwork(Done done) {
   auto config = user ? network::UserNetworkConfig(families_) : AttachNamespace();
   if (!config)
     return finish(base::Error(Code::kFailedPrecondition, "network: " + config.error().message()));
-  ConfigureNetwork(std::move(*config), [this, finish](base::Status status) {
-    if (!status) return finish(std::move(status));
-    ServeResolver(finish);
-  });
+  ConfigureNetwork(std::move(*config), finish);
 }
 
 base::Result<agent::v1::NetworkConfig> Sandbox::AttachNamespace() {
@@ -95,9 +92,14 @@ void Sandbox::ConfigureNetwork(agent::v1::NetworkConfig config, Done done) {
   link_->client()->Call<agent::v1::Empty>(
       "holt.agent.v1.Agent", "ConfigureNetwork", config, {.timeout = 30s},
       [this, done = std::move(done)](base::Result<agent::v1::Empty> result) {
-        network_busy_ = false;
-        done(result ? base::Status() : base::Status(result.error()));
-        if (std::exchange(network_changed_, false) && phase_ != Phase::kTeardown) FollowNetwork();
+        auto finish = [this, done](const base::Status& status) {
+          network_busy_ = false;
+          done(status);
+          if (std::exchange(network_changed_, false) && phase_ != Phase::kTeardown) FollowNetwork();
+        };
+        if (!result) return finish(result.error());
+        // With a network of Docker's that comes later, its resolver does.
+        ServeResolver(finish);
       });
 }
 
@@ -120,9 +122,10 @@ void Sandbox::ServeResolver(Done done) {
     return done(std::move(started).error().Wrap("resolver"));
   link_->client()->Call<agent::v1::Empty>("holt.agent.v1.Agent", "ServeResolver",
                                           agent::v1::Empty(), {.timeout = 30s},
-                                          [done](base::Result<agent::v1::Empty> result) {
-                                            if (!result) return done(result.error());
-                                            done({});
+                                          [this, done](base::Result<agent::v1::Empty> result) {
+                                            if (result) return done({});
+                                            resolver_.reset();
+                                            done(result.error());
                                           });
 }
 

@@ -56,5 +56,24 @@ TEST_F(DockerNetworkTest, NamesOnAUserNetwork) {
   EXPECT_EQ(Inside("client", "/net_probe udp 127.0.0.1 53 100"), "answered\n");
 }
 
+// A network that comes later brings its interface and its names.
+TEST_F(DockerNetworkTest, ConnectingWhileItRuns) {
+  ASSERT_EQ(Docker({"network", "create", "n1"}).status, 0);
+  Start("web", WithProbe({"--network=n1", "demo", "/net_probe", "echo", "7"}));
+  Start("client", WithProbe({"demo", "sleep", "1000"}));
+  ASSERT_EQ(Docker({"network", "connect", "n1", "client"}).status, 0);
+  const std::string ask = "/net_probe udp $(getent hosts web | cut -d' ' -f1) 7 100";
+  EXPECT_TRUE(Eventually([&] {
+    return Docker({"exec", "client", "sh", "-c", ask}).out == "answered\n";
+  }));
+  const std::string address =
+      Inspect("client", "{{(index .NetworkSettings.Networks \"n1\").IPAddress}}");
+  EXPECT_THAT(Inside("client", "/net_probe show"), HasSubstr(" " + address + " up"));
+  EXPECT_EQ(Docker({"network", "disconnect", "n1", "client"}).status, 0);
+  EXPECT_TRUE(Eventually([&] {
+    return Inside("client", "/net_probe show").find(" " + address + " ") == std::string::npos;
+  }));
+}
+
 }  // namespace
 }  // namespace holt
