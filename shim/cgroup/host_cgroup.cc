@@ -6,10 +6,13 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <iterator>
 #include <thread>
 
 #include "base/file.h"
 #include "shim/cgroup/place.h"
+#include "shim/cgroup/scope.h"
+#include "shim/cgroup/scope_properties.h"
 
 namespace holt::shim {
 namespace {
@@ -65,6 +68,12 @@ base::Result<Way> MakeWay(const std::string& place) {
   }
 }
 
+base::Status Mark(const std::string& path, const std::string& owner) {
+  if (setxattr(path.c_str(), kMark, owner.data(), owner.size(), 0) != 0)
+    return HOLT_ERRNO("mark cgroup {}", path);
+  return {};
+}
+
 // Makes it ours alone. The mark of a sandbox that is gone is no obstacle: nothing runs there.
 base::Result<Cgroup> Take(const std::string& path, const std::string& owner) {
   TRY_ASSIGN(Cgroup cgroup, Cgroup::Open(path));
@@ -75,9 +84,29 @@ base::Result<Cgroup> Take(const std::string& path, const std::string& owner) {
   if (cgroup.all_frozen())
     return MakeError(Code::kFailedPrecondition,
                      "linux.cgroupsPath: cgroup {} is frozen, nothing would run in it", path);
-  if (setxattr(path.c_str(), kMark, owner.data(), owner.size(), 0) != 0)
-    return HOLT_ERRNO("mark cgroup {}", path);
+  TRY(Mark(path, owner));
   return cgroup;
+}
+
+// Has systemd make it, with us in it. It is new then: a scope of that name is an error.
+base::Status MakeScope(const HostCgroup::Options& options, const HostWrites& writes) {
+  const ScopeName name = ScopeAt(options.place);
+  const std::string path = PathOf(options.place);
+  // We would stop the moment that we are in it.
+  auto slice = Cgroup::Open(path.substr(0, path.rfind('/')));
+  if (slice && slice->all_frozen())
+    return MakeError(Code::kFailedPrecondition,
+                     "linux.cgroupsPath: cgroup {} is frozen, nothing would run in it",
+                     slice->path());
+  std::vector<std::string> properties = options.scope->properties;
+  // Last, where they win: an annotation does not lift a limit.
+  for (std::string& limit : LimitProperties(writes.now)) properties.push_back(std::move(limit));
+  TRY(StartScope(options.scope->program, name, options.scope->description, properties));
+  TRY_ASSIGN(std::string own, OwnCgroup());
+  if (own != options.place)
+    return MakeError(Code::kUnavailable, "systemd: {}: is at {}, not at {}", name.unit, own,
+                     options.place);
+  return {};
 }
 
 base::Result<Cgroup> MakeOrTake(const std::string& path, const std::string& owner) {
@@ -100,6 +129,15 @@ std::vector<CgroupWrite> Lifted(std::vector<CgroupWrite> bandwidth) {
   return bandwidth;
 }
 
+// EBUSY while a process lives in it.
+base::Status RemoveEmpty(Cgroup& cgroup, const std::string& place) {
+  if (IsScope(place)) {
+    if (cgroup.populated()) return base::ErrnoError(EBUSY, "remove cgroup " + cgroup.path());
+    if (AwaitScopeGone(place)) return {};
+  }
+  return cgroup.Remove();
+}
+
 // Adds to a missing controller's error why it is missing.
 base::Status Explained(base::Status status, const Way& way) {
   if (status || status.error().code() != Code::kUnsupported || way.obstacle.empty()) return status;
@@ -113,9 +151,12 @@ base::Result<HostCgroup> HostCgroup::Create(Options options, const oci::Resource
   TRY_ASSIGN(std::string home, OwnCgroup());
   // Before anything is made: bad values leave nothing.
   TRY_ASSIGN(HostWrites writes, WritesForHost(resources, options.budget));
+  if (options.scope) TRY(MakeScope(options, writes));
+  // A scope has its way already, with the controllers that systemd knows; not hugetlb, for one.
   TRY_ASSIGN(Way way, MakeWay(options.place));
-  std::string path = PathOf(options.place);
-  TRY_ASSIGN(Cgroup made, MakeOrTake(path, options.owner));
+  const std::string path = PathOf(options.place);
+  if (options.scope) TRY(Mark(path, options.owner));
+  TRY_ASSIGN(Cgroup made, options.scope ? Cgroup::Open(path) : MakeOrTake(path, options.owner));
   HostCgroup out(std::move(options), std::move(made), std::move(home));
   auto apply = [&]() -> base::Status {
     TRY(out.cgroup_.Apply(writes.now));
@@ -124,6 +165,7 @@ base::Result<HostCgroup> HostCgroup::Create(Options options, const oci::Resource
     return out.cgroup_.Apply(Lifted(writes.when_created));
   };
   if (auto applied = Explained(apply(), way); !applied) {
+    (void)out.Leave();
     (void)RemoveHostCgroup(out.options_.place, out.options_.owner, false);
     return std::move(applied).error();
   }
@@ -132,16 +174,25 @@ base::Result<HostCgroup> HostCgroup::Create(Options options, const oci::Resource
 }
 
 base::Status HostCgroup::Enter() {
+  if (options_.scope) return {};
   TRY_CONTEXT(cgroup_.Enter(), "enter cgroup " + options_.place);
   return {};
 }
 
-base::Status HostCgroup::ApplyBandwidth() { return cgroup_.Apply(bandwidth_); }
+base::Status HostCgroup::Apply(const std::vector<CgroupWrite>& writes) {
+  // The kernel first: it says what is wrong with a value.
+  TRY(cgroup_.Apply(writes));
+  if (!options_.scope) return {};
+  return SetScopeProperties(options_.scope->program, ScopeAt(options_.place).unit,
+                            LimitProperties(writes));
+}
+
+base::Status HostCgroup::ApplyBandwidth() { return Apply(bandwidth_); }
 
 base::Status HostCgroup::Update(const oci::Resources& resources) {
   TRY_ASSIGN(HostWrites writes, WritesForHost(resources, options_.budget));
-  TRY(cgroup_.Apply(writes.now));
-  return cgroup_.Apply(writes.when_created);
+  std::move(writes.when_created.begin(), writes.when_created.end(), std::back_inserter(writes.now));
+  return Apply(writes.now);
 }
 
 base::Status HostCgroup::Leave() {
@@ -159,7 +210,10 @@ base::Status RemoveHostCgroup(const std::string& place, const std::string& owner
                               std::chrono::milliseconds patience) {
   if (!IsPlace(place)) return {};
   auto opened = Cgroup::Open(PathOf(place));
-  if (!opened) return {};
+  if (!opened) {
+    (void)AwaitScopeGone(place);
+    return {};
+  }
   std::string marked = OwnerOf(opened->path());
   if (!marked.empty() && marked != owner) return {};
   // Unmarked: made a moment before its maker died, or somebody else's. Empty it may go.
@@ -169,7 +223,7 @@ base::Status RemoveHostCgroup(const std::string& place, const std::string& owner
   auto give_up_at = kill ? kill_at + kKillDeadline : kill_at;
   bool killed = false;
   while (true) {
-    auto removed = opened->Remove();
+    auto removed = RemoveEmpty(*opened, place);
     if (removed) return {};
     now = std::chrono::steady_clock::now();
     if (now >= give_up_at) return kill ? std::move(removed) : base::Status();

@@ -18,15 +18,23 @@ namespace holt::shim {
 // with RemoveHostCgroup(), not with the object.
 class HostCgroup {
  public:
+  // That systemd makes it, as a scope.
+  struct Scope {
+    std::string program;                  // holt-scope
+    std::string description;              // for people
+    std::vector<std::string> properties;  // AnnotatedProperties()
+  };
   struct Options {
     std::string place;  // below the hierarchy: ResolvePlace()
     std::string owner;  // no other sandbox's: its state directory
     HostBudget budget;
+    std::optional<Scope> scope;  // with a place of ParseScopeName()
   };
 
   // Makes it, and parents that are missing; gives them controllers where that is possible; applies
   // the limits that are to be there before the machine. One that is there already is taken if it
-  // has no process. kUnsupported names the property and the controller that is missing.
+  // has no process; with a scope the calling process is in it from here on. kUnsupported names the
+  // property and the controller that is missing.
   static base::Result<HostCgroup> Create(Options options, const oci::Resources& resources);
 
   HostCgroup(HostCgroup&&) = default;
@@ -47,6 +55,8 @@ class HostCgroup {
  private:
   HostCgroup(Options options, cgroup::Cgroup made, std::string home)
       : options_(std::move(options)), cgroup_(std::move(made)), home_(std::move(home)) {}
+  // Writes, and tells systemd what it would undo otherwise.
+  base::Status Apply(const std::vector<cgroup::CgroupWrite>& writes);
 
   Options options_;
   cgroup::Cgroup cgroup_;

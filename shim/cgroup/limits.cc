@@ -2,8 +2,6 @@
 
 #include <algorithm>
 #include <charconv>
-#include <optional>
-#include <string_view>
 
 namespace holt::shim {
 namespace {
@@ -75,6 +73,10 @@ bool GuestHas(std::string_view file) {
 bool HostHas(std::string_view file) { return ControllerOf(file) != "cgroup"; }
 
 }  // namespace
+
+std::optional<uint64_t> ParseLimit(std::string_view text) {
+  return IsUnlimited(text) ? UINT64_MAX : ParseMemory(text);
+}
 
 base::Result<HostWrites> WritesForHost(const oci::Resources& resources, const HostBudget& budget) {
   TRY_ASSIGN(std::vector<CgroupWrite> writes, cgroup::CgroupWrites(resources));

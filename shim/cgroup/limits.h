@@ -1,7 +1,9 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
 #include "base/result.h"
@@ -43,6 +45,10 @@ base::Result<HostWrites> WritesForHost(const oci::Resources& resources, const Ho
 // linux.resources as the guest gets it: without what speaks of the host's processors, memory nodes
 // and disks, which mean nothing there.
 oci::Resources ResourcesForGuest(const oci::Resources& resources);
+
+// What a file of memory.* or pids.max holds: a number as the kernel's memparse() reads it
+// ("1048576", "1M"), UINT64_MAX for "max"; none for anything else.
+std::optional<uint64_t> ParseLimit(std::string_view text);
 
 // The properties that only a host's cgroup could apply; empty: none.
 base::Result<std::vector<std::string>> HostOnlyProperties(const oci::Resources& resources);

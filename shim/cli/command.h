@@ -21,6 +21,7 @@ struct Global {
   std::string log_format = "text";
   bool debug = false;
   std::string cgroup_manager = "cgroupfs";  // cgroupfs, systemd, disabled
+  bool systemd_cgroup = false;              // runc's flag for the second
   uint64_t machine_overhead = kDefaultMachineOverhead;
 
   Registry registry() const { return Registry(root); }

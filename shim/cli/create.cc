@@ -135,6 +135,7 @@ base::Result<CreatedContainer> CreateFromBundle(const CreateFlags& flags, const 
   }
   TRY_ASSIGN(CgroupChoice cgroup, ChooseCgroup(global.cgroup_manager, config, id));
   request.cgroup = cgroup.place;
+  request.scope = cgroup.scope;
   request.overhead_bytes = global.machine_overhead;
   CreatedContainer created;
   created.terminal = config.process->terminal;

@@ -26,7 +26,7 @@ void Print(const std::string& text) { (void)base::WriteFd(1, text); }
 void DefineCgroup(Flags& flags, Global& global) {
   flags.Choice("--cgroup-manager", global.cgroup_manager, {"cgroupfs", "systemd", "disabled"},
                "who makes the host's cgroup of a container (cgroupfs)");
-  flags.Unsupported("--systemd-cgroup", false, "holt makes cgroups itself");
+  flags.Bool("--systemd-cgroup", global.systemd_cgroup, "the same as --cgroup-manager systemd");
   flags.Value("--machine-overhead", "SIZE",
               "memory beside the machine's own in a container's limit on the host (256m)",
               [&global](const std::string& value) -> base::Status {
@@ -131,6 +131,7 @@ int Main(const std::vector<std::string>& args) {
     return kBadUsage;
   }
   if (rest[0] == "help") rest = {rest[1], "--help"};
+  if (global.systemd_cgroup) global.cgroup_manager = "systemd";
   global.root = Absolute(global.root);
   global.store = Absolute(global.store);
   if (auto started = StartReporting(global); !started) {

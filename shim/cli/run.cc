@@ -198,6 +198,7 @@ base::Result<int> Run(RunFlags& flags, const Global& global) {
     ImageRoot root{.store = held.store.get(), .image = held.image};
     TRY_ASSIGN(CgroupChoice cgroup, ChooseCgroup(global.cgroup_manager, config, request.id));
     request.cgroup = cgroup.place;
+    request.scope = cgroup.scope;
     request.overhead_bytes = global.machine_overhead;
     if (!cgroup.warning.empty()) ReportWarning(cgroup.warning);
     auto made = LaunchSandbox(global.registry(), request, config, root);

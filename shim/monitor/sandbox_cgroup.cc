@@ -1,6 +1,7 @@
 #include "base/log.h"
 #include "shim/cgroup/host_cgroup.h"
 #include "shim/cgroup/place.h"
+#include "shim/cgroup/scope_properties.h"
 #include "shim/monitor/sandbox.h"
 
 // The sandbox's cgroup on the host, and what of the limits the guest gets.
@@ -33,6 +34,12 @@ base::Status Sandbox::EnterCgroup() {
   options.owner = paths_.directory;
   options.budget = {.machine_bytes = request.memory_bytes,
                     .overhead_bytes = request.overhead_bytes};
+  if (request.scope) {
+    TRY_ASSIGN(auto properties, AnnotatedProperties(options_.config.annotations));
+    options.scope = HostCgroup::Scope{.program = request.libexec + "/holt-scope",
+                                      .description = "holt container " + request.id,
+                                      .properties = std::move(properties)};
+  }
   TRY_ASSIGN(HostCgroup made, HostCgroup::Create(std::move(options), ResourcesOf(options_.config)));
   cgroup_.emplace(std::move(made));
   return cgroup_->Enter();

@@ -71,9 +71,9 @@ std::map<std::string, std::string> Annotations(const oci::ImageConfig& image,
   for (const auto& [port, unused] : image.config.exposed_ports)
     ports += (ports.empty() ? "" : ",") + port;
   set("exposedPorts", ports);
-  // What holt reads itself is not the image's to say.
+  // What holt reads itself, or systemd by it, is not the image's to say.
   for (const auto& [name, value] : image.config.labels)
-    if (!name.starts_with("holt.")) out[name] = value;
+    if (!name.starts_with("holt.") && !name.starts_with("org.systemd.property.")) out[name] = value;
   for (const auto& [name, value] : options.labels) out[name] = value;
   for (const auto& [name, value] : options.annotations) out[name] = value;
   return out;

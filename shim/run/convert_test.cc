@@ -73,10 +73,14 @@ TEST(Convert, AnImageAlone) {
 
 TEST(Convert, AnImagesLabelsDoNotSteerHolt) {
   oci::ImageConfig image = Image();
-  image.config.labels = {{"holt.stop-timeout", "86400"}, {"holt.", ""}, {"holter", "kept"}};
+  image.config.labels = {{"holt.stop-timeout", "86400"},
+                         {"holt.", ""},
+                         {"org.systemd.property.OnFailure", "['poweroff.target']"},
+                         {"holter", "kept"}};
   oci::Config config = Convert(image, Options());
   EXPECT_FALSE(config.annotations.contains("holt.stop-timeout"));
   EXPECT_FALSE(config.annotations.contains("holt."));
+  EXPECT_FALSE(config.annotations.contains("org.systemd.property.OnFailure"));
   EXPECT_EQ(config.annotations["holter"], "kept");
   ContainerOptions options = Options();
   options.annotations = {{"holt.stop-timeout", "3"}};

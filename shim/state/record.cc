@@ -23,6 +23,7 @@ void Describe(A& a, Request& x) {
   a("memory_bytes", x.memory_bytes);
   a("vcpus", x.vcpus);
   a("cgroup", x.cgroup);
+  a("scope", x.scope);
   a("overhead_bytes", x.overhead_bytes);
   a("kernel", x.kernel);
   a("initramfs", x.initramfs);

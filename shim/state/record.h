@@ -30,6 +30,7 @@ struct Request {
   uint32_t vcpus = 1;
   // The host's cgroup, "/holt/<id>", below where cgroups are mounted; empty: none.
   std::string cgroup;
+  bool scope = false;           // that cgroup is a scope that systemd is to make
   uint64_t overhead_bytes = 0;  // what a memory limit on the host has beside the machine's memory
   std::string kernel;
   std::string initramfs;

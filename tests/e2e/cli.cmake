@@ -10,6 +10,9 @@ if(TARGET holt AND TARGET holt-agent)
     add_dependencies(${name} holt holt-monitor holt-stub holt-vmm holt-fsd holt-initramfs)
   endforeach()
   target_link_libraries(host_cgroup_test PRIVATE shim_cgroup)
+  # systemd is the lab's.
+  holt_e2e_test(systemd_cgroup_test SOURCES systemd_cgroup_test.cc DEPS e2e_holt ON kvm)
+  add_dependencies(systemd_cgroup_test holt holt-scope holt-monitor holt-stub holt-vmm holt-fsd holt-initramfs)
   # The store is the same whatever the processor.
   holt_e2e_test(image_cli_test SOURCES image_cli_test.cc DEPS e2e_holt ON software)
   add_dependencies(image_cli_test holt holt-monitor holt-stub holt-vmm holt-fsd holt-initramfs)

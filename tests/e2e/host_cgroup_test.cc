@@ -3,17 +3,14 @@
 #include "shim/cgroup/host_cgroup.h"
 
 #include <gmock/gmock.h>
-#include <linux/magic.h>
 #include <signal.h>
 #include <sys/stat.h>
-#include <sys/vfs.h>
 #include <unistd.h>
 
 #include <algorithm>
 #include <filesystem>
-#include <sstream>
 
-#include "tests/e2e/bundle_fixture.h"
+#include "tests/e2e/cgroup_fixture.h"
 
 namespace holt {
 namespace {
@@ -26,31 +23,10 @@ using testing::Not;
 using shim::HostCgroup;
 using shim::RemoveHostCgroup;
 
-constexpr char kRoot[] = "/sys/fs/cgroup";
 constexpr char kParent[] = "/sys/fs/cgroup/holt-test";
 
-bool HostHasV2() {
-  struct statfs fs {};
-  return statfs(kRoot, &fs) == 0 && fs.f_type == CGROUP2_SUPER_MAGIC;
-}
-
-std::string Read(const std::string& path) {
-  std::string text = base::ReadFile(path).value_or("(none)");
-  while (!text.empty() && text.back() == '\n') text.pop_back();
-  return text;
-}
-
-std::string CommandOf(const std::string& pid) {
-  std::string text = Read("/proc/" + pid + "/cmdline");
-  std::replace(text.begin(), text.end(), '\0', ' ');
-  return text;
-}
-
-class HostCgroupTest : public BundleTest {
+class HostCgroupTest : public CgroupTest {
  protected:
-  static std::string Config(const std::string& args, const std::string& more_linux) {
-    return BundleTest::Config(args, "", "", more_linux);
-  }
   void SetUp() override {
     if (!HostHasV2()) GTEST_SKIP() << "this host has no pure cgroup v2";
     BundleTest::SetUp();
@@ -75,18 +51,6 @@ class HostCgroupTest : public BundleTest {
   static std::string Place(const std::string& name) {
     return R"(,"cgroupsPath":"/holt-test/)" + name + "\"";
   }
-  static std::string Resources(const std::string& json) { return R"(,"resources":)" + json; }
-  static std::vector<std::string> ProcessesIn(const std::string& cgroup) {
-    std::istringstream in(Read(cgroup + "/cgroup.procs"));
-    std::vector<std::string> pids;
-    for (std::string pid; in >> pid;) pids.push_back(pid);
-    return pids;
-  }
-  pid_t MonitorIn(const std::string& cgroup) {
-    for (const std::string& pid : ProcessesIn(cgroup))
-      if (CommandOf(pid).find("holt-monitor") != std::string::npos) return std::stoi(pid);
-    return 0;
-  }
   // A process of the test's own, in a cgroup.
   static std::unique_ptr<Program> SleeperIn(const std::string& cgroup) {
     auto sleeper = Program::Start(
@@ -105,17 +69,7 @@ TEST_F(HostCgroupTest, EverythingOfASandboxIsInItAndLimited) {
   EXPECT_EQ(Log(), "");
   std::string cgroup = At("a/b");
   EXPECT_EQ(Read("/proc/" + PidFile() + "/cgroup"), "0::/holt-test/a/b");
-  std::string commands;
-  for (const std::string& pid : ProcessesIn(cgroup)) commands += CommandOf(pid) + "\n";
-  for (const char* name : {"holt-monitor", "holt-vmm", "holt-fsd", "holt-stub"})
-    EXPECT_THAT(commands, HasSubstr(name));
-  // Nothing of it is elsewhere.
-  for (const auto& entry : std::filesystem::directory_iterator("/proc")) {
-    std::string pid = entry.path().filename();
-    if (pid[0] >= '0' && pid[0] <= '9' && CommandOf(pid).find(root_ + "/c1") != std::string::npos) {
-      EXPECT_EQ(Read("/proc/" + pid + "/cgroup"), "0::/holt-test/a/b") << CommandOf(pid);
-    }
-  }
+  ExpectEverythingIn("/holt-test/a/b", "c1");
   // The machine has 64 MiB, 96 and a 32nd more; 256 MiB are for the processes around it.
   EXPECT_EQ(Read(cgroup + "/memory.max"), std::to_string((162ull + 256) << 20));
   EXPECT_EQ(Read(cgroup + "/pids.max"), std::to_string(50 + 128));
@@ -139,14 +93,7 @@ TEST_F(HostCgroupTest, StubsOfExecsAreInItToo) {
   WriteConfig(Config(R"(["sleep","1000"])", Place("a")));
   ASSERT_EQ(Create("c1").status, 0) << Log();
   ASSERT_EQ(Holt({"start", "c1"}).status, 0);
-  ASSERT_TRUE(base::WriteFile(Scratch("p.json"),
-                              R"({"args":["sleep","1000"],"cwd":"/","env":["PATH=/bin:/usr/bin"]})")
-                  .ok());
-  auto argv = Command({"exec", "--process", Scratch("p.json"), "--detach", "--pid-file",
-                       Scratch("exec-pid"), "c1"});
-  std::vector<std::string> shell = {"/bin/sh", "-c", "\"$@\" >/dev/null 2>&1 </dev/null", "-"};
-  shell.insert(shell.end(), argv.begin(), argv.end());
-  ASSERT_EQ(Program::Start(shell, {})->Finish().status, 0);
+  ExecDetached("c1", R"(["sleep","1000"])");
   EXPECT_EQ(Read("/proc/" + Read(Scratch("exec-pid")) + "/cgroup"), "0::/holt-test/a");
   EXPECT_EQ(Holt({"delete", "--force", "c1"}).status, 0);
   EXPECT_FALSE(base::PathExists(At("a")));
@@ -363,11 +310,8 @@ TEST_F(HostCgroupTest, AnUpdateChangesWhatItNamesAndNeverTakesTheMachinesMemory)
   EXPECT_FALSE(base::PathExists(At("u")));
 }
 
-class NoHostCgroupTest : public BundleTest {
+class NoHostCgroupTest : public CgroupTest {
  protected:
-  static std::string Config(const std::string& args, const std::string& more_linux) {
-    return BundleTest::Config(args, "", "", more_linux);
-  }
   void SetUp() override {
     if (HostHasV2()) GTEST_SKIP() << "this host has cgroup v2";
     BundleTest::SetUp();
