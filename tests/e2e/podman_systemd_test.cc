@@ -1,0 +1,112 @@
+// Podman's defaults on a host with systemd: scopes, slices, timers and the journal.
+#include <gmock/gmock.h>
+#include <unistd.h>
+
+#include "tests/e2e/engine_fixture.h"
+
+namespace holt {
+namespace {
+
+using testing::ContainsRegex;
+
+constexpr char kInstalled[] = "/etc/containers/containers.conf.d/holt.conf";
+
+// Podman as it is installed, for timers call it without any flags of ours.
+class PodmanSystemdTest : public EngineTest {
+ protected:
+  // It is thrown away.
+  static bool InLab() { return getenv("HOLT_IN_LAB") != nullptr; }
+  void SetUp() override {
+    if (!InLab()) GTEST_SKIP() << "installs Podman's configuration: for the lab only";
+    HoltTest::SetUp();
+    ASSERT_TRUE(base::MakeDirs("/etc/containers/containers.conf.d").ok());
+    ASSERT_TRUE(
+        base::WriteFile(kInstalled, Snippet("podman/holt.conf", InstallHolt(scratch_, Command({}))))
+            .ok());
+    Finished imported = Podman({"import", Images() + "/demo.tar", "demo"});
+    ASSERT_EQ(imported.status, 0) << imported.err;
+  }
+  void TearDown() override {
+    if (!InLab()) return;
+    (void)Podman({"pod", "rm", "--all", "--force", "--time", "0"});
+    (void)Podman({"rm", "--all", "--force", "--time", "0"});
+    (void)Podman({"rmi", "--all", "--force"});
+    HoltTest::TearDown();
+    unlink(kInstalled);
+  }
+  static Finished Podman(const std::vector<std::string>& args) {
+    std::vector<std::string> words = {"/usr/bin/podman", "--runtime=holt"};
+    words.insert(words.end(), args.begin(), args.end());
+    return Program::Start(words, {})->Finish();
+  }
+  static Finished Run(std::vector<std::string> args) {
+    args.insert(args.begin(), {"run", "--network=none"});
+    return Podman(args);
+  }
+  static std::string Trimmed(std::string text) {
+    while (!text.empty() && text.back() == '\n') text.pop_back();
+    return text;
+  }
+  static std::string Systemctl(std::vector<std::string> args) {
+    args.insert(args.begin(), {"/bin/systemctl", "--no-pager"});
+    return Trimmed(Program::Start(args, {})->Finish().out);
+  }
+  static std::string Show(const std::string& unit, const std::string& property) {
+    return Systemctl({"show", "--value", "-p", property, unit});
+  }
+  static std::string Inspect(const std::string& name, const std::string& format) {
+    return Trimmed(Podman({"inspect", name, "--format", format}).out);
+  }
+};
+
+TEST_F(PodmanSystemdTest, ScopesLimitsAndStatistics) {
+  EXPECT_EQ(Trimmed(Podman({"info", "--format", "{{.Host.CgroupManager}}"}).out), "systemd");
+  Finished run = Run({"-d", "--name=c1", "--cgroup-parent=holt-test.slice", "--memory=200m",
+                      "--pids-limit=50", "--cpus=0.5", "demo", "sleep", "1000"});
+  ASSERT_EQ(run.status, 0) << run.err;
+  const std::string scope = "libpod-" + Trimmed(run.out) + ".scope";
+  EXPECT_EQ(Show(scope, "ControlGroup"), "/holt.slice/holt-test.slice/" + scope);
+  const std::string pid = Inspect("c1", "{{.State.Pid}}");
+  EXPECT_EQ(Trimmed(base::ReadFile("/proc/" + pid + "/cgroup").value_or("")),
+            "0::/holt.slice/holt-test.slice/" + scope);
+  EXPECT_EQ(Show(scope, "TasksMax"), "178");
+  EXPECT_EQ(Show(scope, "CPUQuotaPerSecUSec"), "500ms");
+  EXPECT_NE(Show(scope, "MemoryMax"), "infinity");
+
+  Finished stats = Podman({"stats", "--no-stream", "--format", "{{.MemUsage}} {{.PIDs}}", "c1"});
+  EXPECT_THAT(stats.out, ContainsRegex("^[0-9.]+MB / [0-9.]+MB [0-9]+")) << stats.err;
+  Finished update = Podman({"update", "--cpus=0.7", "c1"});
+  EXPECT_EQ(update.status, 0) << update.err;
+  EXPECT_EQ(Show(scope, "CPUQuotaPerSecUSec"), "700ms");
+
+  EXPECT_EQ(Podman({"pause", "c1"}).status, 0);
+  EXPECT_EQ(Inspect("c1", "{{.State.Status}}"), "paused");
+  EXPECT_EQ(Podman({"unpause", "c1"}).status, 0);
+  EXPECT_EQ(Podman({"rm", "--force", "--time=0", "c1"}).status, 0);
+  EXPECT_EQ(Systemctl({"list-units", "--all", "--plain", "--no-legend", scope}), "");
+}
+
+TEST_F(PodmanSystemdTest, HealthChecksByTimers) {
+  Finished run = Run({"-d", "--name=c1", "--health-cmd=test -e /tmp/well", "--health-interval=1s",
+                      "--health-retries=1", "demo", "sleep", "1000"});
+  ASSERT_EQ(run.status, 0) << run.err;
+  auto becomes = [&](const std::string& health) {
+    for (int i = 0; i < 100; ++i) {
+      if (Inspect("c1", "{{.State.Health.Status}}") == health) return true;
+      usleep(200'000);
+    }
+    return false;
+  };
+  EXPECT_TRUE(becomes("unhealthy"));
+  EXPECT_EQ(Podman({"exec", "c1", "touch", "/tmp/well"}).status, 0);
+  EXPECT_TRUE(becomes("healthy")) << Inspect("c1", "{{json .State.Health}}");
+}
+
+TEST_F(PodmanSystemdTest, AnInitInFront) {
+  Finished run = Run({"--rm", "--init", "demo", "sh", "-c", "cat /proc/1/comm; exit 6"});
+  EXPECT_EQ(run.status, 6) << run.err;
+  EXPECT_EQ(run.out, "podman-init\n");
+}
+
+}  // namespace
+}  // namespace holt
