@@ -25,9 +25,12 @@ class DockerTest : public EngineTest {
     const std::string holt = InstallHolt(directory_, {BuildDirectory() + "/bin/holt"});
     ASSERT_TRUE(
         base::WriteFile(directory_ + "/daemon.json", Snippet("docker/daemon.json", holt)).ok());
-    host_ = Program::Start({"/usr/bin/unshare", "--mount", "--net", "--propagation", "private",
-                            "/bin/sh", "-c", "/sbin/ip link set lo up; echo up; exec sleep 100000"},
-                           {});
+    // Shims that are killed leave their sockets in /run/containerd, which is nobody else's here.
+    host_ = Program::Start(
+        {"/usr/bin/unshare", "--mount", "--net", "--propagation", "private", "/bin/sh", "-c",
+         "mkdir -p /run/containerd && mount -t tmpfs none /run/containerd &&"
+         "/sbin/ip link set lo up && echo up && exec sleep 100000"},
+        {});
     ASSERT_TRUE(host_->WaitFor("up"));
     StartDaemon();
     Finished imported = Docker({"import", Images() + "/demo.tar", "demo"});
