@@ -5,6 +5,8 @@
 #include <sys/epoll.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "base/file.h"
 #include "base/log.h"
 #include "base/socket.h"
@@ -173,9 +175,12 @@ base::Status Machine::StartQemu(const MachineSpec& spec, Wiring& wiring) {
   machine.qmp_fd = fds.Add(wiring.qmp.second.get());
   machine.vsock_fd = fds.Add(wiring.vsock.second.get());
   machine.shares.push_back({kShareTag, fds.Add(wiring.fs.first.get())});
-  for (size_t i = 0; i < spec.network_devices.size(); ++i)
+  for (size_t i = 0; i < spec.network_devices.size(); ++i) {
+    const network::Attachment::Device& device = spec.network_devices[i];
     machine.nets.push_back({fds.Add(spec.vsock_directory), NetworkSocket(i),
-                            fmt::format("{:02x}", fmt::join(spec.network_devices[i].mac, ":"))});
+                            fmt::format("{:02x}", fmt::join(device.mac, ":")),
+                            static_cast<uint32_t>(std::max<size_t>(device.tap_queues.size(), 1))});
+  }
   TRY_ASSIGN_CONTEXT(options.argv, vmm::SoftwareArgv(machine), "QEMU");
   options.uid = spec.qemu_uid;
   options.gid = spec.qemu_uid;
@@ -205,10 +210,13 @@ base::Status Machine::StartVmm(const MachineSpec& spec, Wiring& wiring) {
   for (size_t i = 0; i < spec.network_devices.size(); ++i) {
     const network::Attachment::Device& device = spec.network_devices[i];
     vmm::v1::Net* net = vm.add_nets();
-    if (device.tap >= 0)
-      net->set_tap_fd(fds.Add(device.tap));
-    else
-      net->set_stream_fd(fds.Add(wiring.passt.first.get()));
+    if (device.tap_queues.empty()) net->set_stream_fd(fds.Add(wiring.passt.first.get()));
+    for (int queue : device.tap_queues) {
+      if (net->tap_fd() == 0)
+        net->set_tap_fd(fds.Add(queue));
+      else
+        net->add_more_tap_fds(fds.Add(queue));
+    }
     net->set_mac(device.mac.data(), device.mac.size());
     if (i < wiring.networks.size())
       net->set_vhost_user_listen_fd(fds.Add(wiring.networks[i].get()));

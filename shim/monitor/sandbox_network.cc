@@ -1,3 +1,5 @@
+#include <algorithm>
+
 #include "base/file.h"
 #include "base/log.h"
 #include "shim/monitor/sandbox.h"
@@ -11,6 +13,7 @@ using namespace std::chrono_literals;
 namespace {
 // Whoever changes the network all the time cannot fill the log.
 constexpr size_t kMaxNetworkWarnings = 100;
+constexpr size_t kMaxQueuePairs = 8;
 constexpr size_t kMaxResolvConf = 64 << 10;
 }  // namespace
 
@@ -31,7 +34,9 @@ base::Status Sandbox::PrepareNetwork() {
     TRY_ASSIGN(wanted, network::ParseDevices(annotation->second));
   }
   timeline_.Begin("make network devices");
-  TRY_ASSIGN(network_, network::Attachment::Create(std::move(options_.network), wanted));
+  // A processor that sends does not wait for another one.
+  const size_t queues = std::clamp<size_t>(options_.request.vcpus, 1, kMaxQueuePairs);
+  TRY_ASSIGN(network_, network::Attachment::Create(std::move(options_.network), wanted, queues));
   timeline_.End("make network devices");
   return {};
 }

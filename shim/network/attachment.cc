@@ -50,15 +50,16 @@ Status BringUp(NetlinkSocket& netlink, int index, uint32_t mtu) {
 }  // namespace
 
 Result<std::unique_ptr<Attachment>> Attachment::Create(base::UniqueFd network_namespace,
-                                                       size_t wanted) {
+                                                       size_t wanted, size_t queues) {
   std::unique_ptr<Attachment> attachment(new Attachment(std::move(network_namespace)));
-  TRY(RunInNamespace(attachment->namespace_.get(), [&] { return attachment->MakeTaps(wanted); }));
+  TRY(RunInNamespace(attachment->namespace_.get(),
+                     [&] { return attachment->MakeTaps(wanted, queues); }));
   return attachment;
 }
 
 Attachment::~Attachment() { Detach(); }
 
-Status Attachment::MakeTaps(size_t wanted) {
+Status Attachment::MakeTaps(size_t wanted, size_t queues) {
   if (wanted == 0) {
     TRY_ASSIGN(NetlinkSocket netlink, NetlinkSocket::Open());
     TRY_ASSIGN(Scan scan, ScanNamespace(netlink, {}));
@@ -70,7 +71,7 @@ Status Attachment::MakeTaps(size_t wanted) {
     return MakeError(Code::kResourceExhausted, "{} interfaces, a machine has up to {}", wanted,
                      kMaxDevices);
   while (taps_.size() < wanted) {
-    TRY_ASSIGN(Tap tap, MakeTap());
+    TRY_ASSIGN(Tap tap, MakeTap(queues));
     taps_.push_back(std::move(tap));
   }
   joined_.resize(taps_.size());
@@ -79,12 +80,16 @@ Status Attachment::MakeTaps(size_t wanted) {
 
 std::vector<Attachment::Device> Attachment::Devices() const {
   std::vector<Device> devices;
-  for (size_t i = 0; i < taps_.size(); ++i) devices.push_back({taps_[i].fd.get(), MacOf(i)});
+  for (size_t i = 0; i < taps_.size(); ++i) {
+    Device& device = devices.emplace_back();
+    device.mac = MacOf(i);
+    for (const base::UniqueFd& queue : taps_[i].queues) device.tap_queues.push_back(queue.get());
+  }
   return devices;
 }
 
 void Attachment::ReleaseTaps() {
-  for (Tap& tap : taps_) tap.fd.Reset();
+  for (Tap& tap : taps_) tap.queues.clear();
 }
 
 Result<Attachment::Synced> Attachment::Sync() {

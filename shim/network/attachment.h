@@ -27,9 +27,10 @@ inline constexpr char kDevicesAnnotation[] = "holt.network-devices";
 // The taps are gone when the last descriptor of them is, whoever dies; ADR 95, ADR 120.
 class Attachment {
  public:
-  // `wanted` devices; 0: kSpareDevices more than there are interfaces, up to kMaxDevices.
+  // `wanted` devices; 0: kSpareDevices more than there are interfaces, up to kMaxDevices. Each with
+  // `queues` pairs of queues.
   static base::Result<std::unique_ptr<Attachment>> Create(base::UniqueFd network_namespace,
-                                                          size_t wanted);
+                                                          size_t wanted, size_t queues);
   // Detaches.
   ~Attachment();
   Attachment(const Attachment&) = delete;
@@ -37,8 +38,8 @@ class Attachment {
 
   using Mac = std::array<uint8_t, 6>;
   struct Device {
-    int tap = -1;  // borrowed; -1 after ReleaseTaps()
-    Mac mac{};     // by which the agent finds it
+    std::vector<int> tap_queues = {};  // borrowed; none after ReleaseTaps(), or for passt's
+    Mac mac{};                         // by which the agent finds it
   };
   std::vector<Device> Devices() const;
   int network_namespace() const { return namespace_.get(); }
@@ -60,7 +61,7 @@ class Attachment {
  private:
   explicit Attachment(base::UniqueFd network_namespace)
       : namespace_(std::move(network_namespace)) {}
-  base::Status MakeTaps(size_t wanted);
+  base::Status MakeTaps(size_t wanted, size_t queues);
   // What a tap is joined to: the interface's number (0: to nothing), and whether its clsact is
   // ours.
   struct Joined {

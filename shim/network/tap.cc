@@ -26,19 +26,30 @@ base::Result<int> IndexOf(const char* name) {
   return request.ifr_ifindex;
 }
 
-}  // namespace
-
-base::Result<Tap> MakeTap() {
-  Tap tap;
-  TRY_ASSIGN_CONTEXT(tap.fd, base::Open("/dev/net/tun", O_RDWR | O_NONBLOCK),
+// `name` is what it is to be called, or a template, and then what it is called.
+base::Result<base::UniqueFd> OpenQueue(std::string& name, bool several) {
+  TRY_ASSIGN_CONTEXT(base::UniqueFd fd, base::Open("/dev/net/tun", O_RDWR | O_NONBLOCK),
                      "a network device needs the host's module tun");
   ifreq request{};
-  request.ifr_flags = IFF_TAP | IFF_NO_PI | IFF_VNET_HDR;
-  std::snprintf(request.ifr_name, sizeof request.ifr_name, "%s%%d", kTapPrefix);
-  if (ioctl(tap.fd.get(), TUNSETIFF, &request) != 0) return HOLT_ERRNO("make a tap");
+  request.ifr_flags =
+      static_cast<short>(IFF_TAP | IFF_NO_PI | IFF_VNET_HDR | (several ? IFF_MULTI_QUEUE : 0));
+  std::snprintf(request.ifr_name, sizeof request.ifr_name, "%s", name.c_str());
+  if (ioctl(fd.get(), TUNSETIFF, &request) != 0) return HOLT_ERRNO("make a tap");
   int bytes = kHeaderBytes;
-  if (ioctl(tap.fd.get(), TUNSETVNETHDRSZ, &bytes) != 0) return HOLT_ERRNO("the tap's headers");
-  tap.name.assign(request.ifr_name, strnlen(request.ifr_name, sizeof request.ifr_name));
+  if (ioctl(fd.get(), TUNSETVNETHDRSZ, &bytes) != 0) return HOLT_ERRNO("the tap's headers");
+  name.assign(request.ifr_name, strnlen(request.ifr_name, sizeof request.ifr_name));
+  return fd;
+}
+
+}  // namespace
+
+base::Result<Tap> MakeTap(size_t queues) {
+  Tap tap;
+  tap.name = fmt::format("{}%d", kTapPrefix);
+  while (tap.queues.size() < queues) {
+    TRY_ASSIGN(base::UniqueFd queue, OpenQueue(tap.name, queues > 1));
+    tap.queues.push_back(std::move(queue));
+  }
   TRY_ASSIGN(tap.index, IndexOf(tap.name.c_str()));
   return tap;
 }

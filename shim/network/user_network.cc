@@ -86,10 +86,12 @@ Result<Families> UsableFamilies() {
   TRY_ASSIGN(auto routes, Dump<rtmsg>(netlink, RTM_GETROUTE));
   TRY_ASSIGN(auto addresses, Dump<ifaddrmsg>(netlink, RTM_GETADDR));
   std::set<uint32_t> global6;
+  std::set<uint32_t> link6;
   for (const NetlinkMessage& message : addresses) {
     TRY_ASSIGN(auto header, message.Header<ifaddrmsg>());
-    if (header.ifa_family == AF_INET6 && header.ifa_scope == RT_SCOPE_UNIVERSE)
-      global6.insert(header.ifa_index);
+    if (header.ifa_family != AF_INET6) continue;
+    if (header.ifa_scope == RT_SCOPE_UNIVERSE) global6.insert(header.ifa_index);
+    if (header.ifa_scope == RT_SCOPE_LINK) link6.insert(header.ifa_index);
   }
   Families families;
   for (const NetlinkMessage& message : routes) {
@@ -100,7 +102,9 @@ Result<Families> UsableFamilies() {
       continue;
     const uint32_t interface = attributes.Value<uint32_t>(RTA_OIF).value_or(0);
     if (header.rtm_family == AF_INET) families.ipv4 = true;
-    if (header.rtm_family == AF_INET6 && global6.contains(interface)) families.ipv6 = true;
+    // passt goes without IPv6 where an interface has no address on its link (yet).
+    if (header.rtm_family == AF_INET6 && global6.contains(interface) && link6.contains(interface))
+      families.ipv6 = true;
   }
   if (!families.ipv4 && !families.ipv6)
     return base::Error(Code::kFailedPrecondition, "the host has no default route");

@@ -18,8 +18,7 @@ namespace holt::shim::network {
 
 inline constexpr std::array<uint8_t, 6> kUserMac = {0x02, 'h', 'o', 'l', 't', 0};
 
-// What the host's network has: a default route, and for IPv6 an address that is good beyond the
-// link.
+// What the host's network has: a default route, and for IPv6 addresses on its link and beyond.
 struct Families {
   bool ipv4 = false;
   bool ipv6 = false;

@@ -112,6 +112,41 @@ TEST_F(NetworkTest, SegmentsAndChecksumsAreLeftToTheHost) {
   }
 }
 
+// Frames of many connections, which the tap deals out to all pairs that are in use.
+TEST_F(NetworkTest, EachProcessorHasAPairOfQueues) {
+  AddInterface("eth0", 1);
+  WriteConfig("exec sleep 1000");
+  std::string config = base::ReadFile(bundle_ + "/config.json").value_or("");
+  const std::string linux_part = "\"linux\":{";
+  config.insert(config.find(linux_part) + linux_part.size(),
+                R"("resources":{"cpu":{"quota":200000,"period":100000}},)");
+  ASSERT_TRUE(base::WriteFile(bundle_ + "/config.json", config).ok());
+  Finished created = Create("c");
+  ASSERT_EQ(created.status, 0) << created.err;
+  ASSERT_EQ(Holt({"start", "c"}).status, 0);
+  EXPECT_EQ(Inside("nproc"), "2\n");
+  EXPECT_EQ(Inside("ls /sys/class/net/eth0/queues"), "rx-0\nrx-1\ntx-0\ntx-1\n");
+  const std::string features = Inside("cat /sys/class/net/eth0/device/features");
+  for (const size_t bit : {17, 22}) EXPECT_EQ(features.substr(bit, 1), "1") << features;
+  auto echo = ProbeThere("echo 7");
+  ASSERT_TRUE(echo->WaitFor("listening"));
+  auto echo_inside = ProbeInside("echo 5007");
+  ASSERT_TRUE(echo_inside->WaitFor("listening"));
+  EXPECT_EQ(Inside("for i in 1 2 3 4 5 6 7 8; do /net_probe udp 10.9.1.1 7 100; done | sort -u"),
+            "answered\n");
+  for (int i = 0; i < 8; ++i)
+    EXPECT_EQ(ProbeThere("udp fd09:1::2 5007 100")->Finish().out, "answered\n");
+  auto take = ProbeThere("take 5001");
+  ASSERT_TRUE(take->WaitFor("listening"));
+  Inside("/net_probe push 10.9.1.1 5001 1000000");
+  EXPECT_THAT(take->Finish().out, HasSubstr("received 1000000 "));
+  // A change of the interface takes the device down and up again.
+  Here("link set eth0 down");
+  Here("link set eth0 up");
+  for (int i = 0; i < 4; ++i)
+    EXPECT_EQ(ProbeThere("udp 10.9.1.2 5007 100")->Finish().out, "answered\n");
+}
+
 class NetworkMtuTest : public NetworkTest, public testing::WithParamInterface<int> {};
 INSTANTIATE_TEST_SUITE_P(Sizes, NetworkMtuTest, testing::Values(1280, 9000));
 

@@ -17,6 +17,9 @@ class UserNetworkTest : public NetworkTest {
     AddInterface("eth0", 1);
     Here("route add default via 10.9.1.1");
     Here("-6 route add default via fd09:1::1");
+    // The kernel gives its address on the link in its own time.
+    for (int i = 0; i < 100 && Here("-6 address show dev eth0 scope link -tentative") == ""; ++i)
+      usleep(50'000);
     // What ip-netns(8) puts over /etc/resolv.conf there.
     ASSERT_TRUE(base::MakeDirs("/etc/netns/" + here_).ok());
     ASSERT_TRUE(base::WriteFile("/etc/netns/" + here_ + "/resolv.conf",

@@ -100,7 +100,15 @@ Result<MachineSpec> TakeMachineSpec(const v1::VmSpec& spec) {
       return MakeError(Code::kInvalidArgument, "one of net.tap_fd and net.stream_fd is needed");
     TRY_ASSIGN(UniqueFd tap, fds.Optional(from.tap_fd(), "net.tap_fd"));
     TRY_ASSIGN(UniqueFd stream, fds.Optional(from.stream_fd(), "net.stream_fd"));
-    net.end = tap ? MakeTapEnd(std::move(tap)) : MakeStreamEnd(std::move(stream));
+    if (from.more_tap_fds_size() >= static_cast<int>(NetDevice::kMaxPairs) ||
+        (stream && from.more_tap_fds_size() != 0))
+      return MakeError(Code::kInvalidArgument, "net.more_tap_fds: {} of them",
+                       from.more_tap_fds_size());
+    net.ends.push_back(tap ? MakeTapEnd(std::move(tap)) : MakeStreamEnd(std::move(stream)));
+    for (int number : from.more_tap_fds()) {
+      TRY_ASSIGN(UniqueFd more, fds.Required(number, "net.more_tap_fds"));
+      net.ends.push_back(MakeTapEnd(std::move(more)));
+    }
     TRY_ASSIGN(net.vhost_user_listener,
                fds.Optional(from.vhost_user_listen_fd(), "net.vhost_user_listen_fd"));
     TRY_ASSIGN(net.identity, ReadIdentity(from));

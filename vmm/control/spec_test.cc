@@ -66,6 +66,12 @@ TEST(SpecTest, ErrorsNameTheField) {
   EXPECT_THAT(message(with_net("abcdef", 0)), HasSubstr("net.mac")) << "a group's";
   EXPECT_THAT(message(with_net("bbcdef", 67)), HasSubstr("net.mtu"));
   EXPECT_THAT(message(with_net("bbcdef", 65536)), HasSubstr("net.mtu"));
+  EXPECT_THAT(message([](auto& s) {
+                v1::Net* net = s.add_nets();
+                net->set_tap_fd(open("/dev/null", O_RDWR | O_CLOEXEC));
+                for (int i = 0; i < 16; ++i) net->add_more_tap_fds(99);
+              }),
+              HasSubstr("net.more_tap_fds: 16"));
   EXPECT_THAT(message([](auto& s) { s.add_shares()->set_tag("a,b=c"); }), HasSubstr("share tag"));
 }
 

@@ -99,11 +99,8 @@ Status KvmMachine::AddDevices(MachineSpec& spec) {
 }
 
 Status KvmMachine::AddNet(MachineSpec::NetSpec spec) {
-  NetQueues::Options options;
-  options.loop = &loop_;
-  options.end = std::move(spec.end);
-  TRY_ASSIGN(auto queues, NetQueues::Create(std::move(options)));
-  auto device = std::make_unique<NetDevice>(spec.identity, std::move(queues));
+  TRY_ASSIGN(NetPairs pairs, MakeNetPairs(loop_, std::move(spec.ends)));
+  auto device = std::make_unique<NetDevice>(spec.identity, std::move(pairs));
   nets_.push_back(device.get());
   return AddDevice(std::move(device));
 }

@@ -47,7 +47,7 @@ struct MachineSpec {
     base::UniqueFd vhost_user;
   };
   struct NetSpec {
-    std::unique_ptr<NetEnd> end;
+    std::vector<std::unique_ptr<NetEnd>> ends;  // one for each pair of queues
     NetIdentity identity;
     base::UniqueFd vhost_user_listener;  // software only
   };

@@ -87,15 +87,18 @@ base::Result<std::vector<std::string>> SoftwareArgv(const SoftwareSpec& spec) {
     if (net.directory_fd < 0 || !IsShareTag(net.socket) || !IsMac(net.mac))
       return MakeError(Code::kInvalidArgument, "net {}: socket \"{}\", address \"{}\"", i,
                        net.socket, net.mac);
-    // By path, because this netdev takes no connected socket. Control queue off: the agent needs
-    // none, and holt-vmm's own device has none.
+    // By path, because this netdev takes no connected socket. A control queue as holt-vmm's own
+    // device has it: with several pairs of queues, to say how many are used.
+    const char* several = net.queue_pairs > 1 ? "on" : "off";
     add({"-chardev",
          fmt::format("socket,id=net{},path=/proc/self/fd/{}/{}", i, net.directory_fd, net.socket),
-         "-netdev", fmt::format("vhost-user,id=net{},chardev=net{}", i, i), "-device",
-         fmt::format("virtio-net-device,netdev=net{},mac={},ctrl_vq=off,ctrl_rx=off,"
+         "-netdev",
+         fmt::format("vhost-user,id=net{},chardev=net{},queues={}", i, i, net.queue_pairs),
+         "-device",
+         fmt::format("virtio-net-device,netdev=net{},mac={},ctrl_vq={},mq={},ctrl_rx=off,"
                      "ctrl_rx_extra=off,ctrl_vlan=off,ctrl_mac_addr=off,ctrl_guest_offloads=off,"
-                     "guest_announce=off,mq=off",
-                     i, net.mac)});
+                     "guest_announce=off",
+                     i, net.mac, several, several)});
   }
   return argv;
 }

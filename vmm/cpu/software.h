@@ -35,6 +35,7 @@ struct SoftwareSpec {
     int directory_fd = -1;
     std::string socket;
     std::string mac;  // "02:00:00:00:00:01"
+    uint32_t queue_pairs = 1;
   };
   std::vector<Net> nets;
 };

@@ -66,12 +66,9 @@ Result<std::unique_ptr<Machine>> SoftwareMachine::Create(base::EventLoop& loop, 
 Status SoftwareMachine::ServeNet(MachineSpec::NetSpec spec) {
   if (!spec.vhost_user_listener)
     return MakeError(Code::kInvalidArgument, "no vhost-user descriptor");
-  NetQueues::Options options;
-  options.loop = &loop_;
-  options.end = std::move(spec.end);
-  TRY_ASSIGN(auto queues, NetQueues::Create(std::move(options)));
+  TRY_ASSIGN(NetPairs pairs, MakeNetPairs(loop_, std::move(spec.ends)));
   TRY_ASSIGN(auto server, NetVhostUserServer::Create(loop_, std::move(spec.vhost_user_listener),
-                                                     std::move(queues)));
+                                                     std::move(pairs)));
   nets_.push_back(std::move(server));
   return {};
 }

@@ -80,8 +80,11 @@ TEST(SoftwareArgvTest, NetworksAreVhostUser) {
   auto argv = SoftwareArgv(spec);
   ASSERT_TRUE(argv.ok()) << argv.error().message();
   EXPECT_THAT(*argv, Contains("socket,id=net0,path=/proc/self/fd/16/net0.sock"));
-  EXPECT_THAT(*argv, Contains("vhost-user,id=net0,chardev=net0"));
-  EXPECT_THAT(*argv, Contains(HasSubstr("mac=02:00:00:00:0a:01,")));
+  EXPECT_THAT(*argv, Contains("vhost-user,id=net0,chardev=net0,queues=1"));
+  EXPECT_THAT(*argv, Contains(HasSubstr("mac=02:00:00:00:0a:01,ctrl_vq=off,mq=off")));
+  spec.nets[0].queue_pairs = 2;
+  EXPECT_THAT(*SoftwareArgv(spec), Contains("vhost-user,id=net0,chardev=net0,queues=2"));
+  EXPECT_THAT(*SoftwareArgv(spec), Contains(HasSubstr("ctrl_vq=on,mq=on,ctrl_rx=off")));
   for (const char* socket : {"", "a,b", "../x/y", "a=b"}) {
     spec.nets[0].socket = socket;
     EXPECT_FALSE(SoftwareArgv(spec).ok()) << socket;

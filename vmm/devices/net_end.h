@@ -24,6 +24,12 @@ class NetEnd {
   // What the guest negotiated of them.
   virtual base::Status SetFeatures(uint64_t features) = 0;
 
+  // One queue of several to the same network: whether frames come here.
+  virtual base::Status SetActive(bool active) {
+    (void)active;
+    return {};
+  }
+
   // Reads one frame into `frame` (of net::kMaxFrame bytes); its size, 0 when there is none now. An
   // error: there will be none any more. Frames may be waiting here while fd() is not readable.
   virtual base::Result<uint32_t> Read(net::Header& header, std::span<std::byte> frame) = 0;

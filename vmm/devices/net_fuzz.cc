@@ -50,10 +50,10 @@ struct Machine {
     int fds[2];
     if (socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds) != 0) abort();
     wire.Reset(fds[0]);
-    NetQueues::Options options;
-    options.loop = loop.get();
-    options.end = MakeTapEnd(base::UniqueFd(fds[1]), [](int, unsigned) { return base::Status(); });
-    device = std::make_unique<NetDevice>(NetIdentity{}, *NetQueues::Create(std::move(options)));
+    std::vector<std::unique_ptr<NetEnd>> ends;
+    ends.push_back(
+        MakeTapEnd(base::UniqueFd(fds[1]), [](int, unsigned) { return base::Status(); }));
+    device = std::make_unique<NetDevice>(NetIdentity{}, *MakeNetPairs(*loop, std::move(ends)));
   }
   void Stop() {
     device->Stop();

@@ -40,6 +40,8 @@ inline constexpr uint64_t kHostTso4 = 1ull << 11;
 inline constexpr uint64_t kHostTso6 = 1ull << 12;
 inline constexpr uint64_t kMergeableBuffers = 1ull << 15;
 inline constexpr uint64_t kStatus = 1ull << 16;
+inline constexpr uint64_t kControlQueue = 1ull << 17;
+inline constexpr uint64_t kMultiQueue = 1ull << 22;
 
 // The configuration space (5.1.4), as far as it is offered.
 struct Config {
@@ -50,6 +52,16 @@ struct Config {
 };
 static_assert(sizeof(Config) == 12);
 inline constexpr uint16_t kLinkUp = 1;
+
+// A command on the control queue (5.1.6.5); an acknowledgement of one byte follows it.
+struct Control {
+  uint8_t command_class;
+  uint8_t command;
+};
+inline constexpr uint8_t kControlMultiQueue = 4;
+inline constexpr uint8_t kControlSetPairs = 0;  // with a le16: how many
+inline constexpr uint8_t kControlOk = 0;
+inline constexpr uint8_t kControlError = 1;
 
 // What the device offers, given a tap that can do it all.
 inline constexpr uint64_t kOffloadFeatures = kHostChecksum | kGuestChecksum | kHostTso4 |

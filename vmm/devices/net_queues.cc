@@ -17,7 +17,7 @@ Result<std::unique_ptr<NetQueues>> NetQueues::Create(Options options) {
   HOLT_CHECK(options.loop != nullptr && options.end);
   TRY(base::SetNonblocking(options.end->fd(), true));
   std::unique_ptr<NetQueues> queues(new NetQueues(std::move(options)));
-  queues->frame_.resize(net::kMaxFrame);
+  if (queues->options_.optional) TRY(queues->options_.end->SetActive(false));
   // Watched for nothing until the guest is there.
   TRY(queues->options_.loop->AddFd(queues->options_.end->fd(), 0,
                                    [raw = queues.get()](uint32_t events) { raw->OnEnd(events); }));
@@ -46,7 +46,16 @@ void NetQueues::SetQueue(size_t index, QueuePort* port) {
     frame_bytes_ = 0;
     WatchToRead(false);
   }
+  // Not before: what is not used costs nothing.
+  if (port != nullptr) frame_.resize(net::kMaxFrame);
   receive_ = port;
+  Activate(port != nullptr);
+}
+
+void NetQueues::Activate(bool active) {
+  if (!options_.optional) return;
+  if (auto status = options_.end->SetActive(active); !status)
+    base::log::Warning("virtio net: {}", status.error().message());
 }
 
 void NetQueues::OnKick(size_t index) {
@@ -239,6 +248,29 @@ void NetQueues::PutChainsBack() {
     chains_[held_].Clear();
   }
   room_ = 0;
+}
+
+Result<NetPairs> MakeNetPairs(base::EventLoop& loop, std::vector<std::unique_ptr<NetEnd>> ends) {
+  NetPairs pairs;
+  for (auto& end : ends) {
+    TRY_ASSIGN(auto queues, NetQueues::Create({&loop, std::move(end), !pairs.empty()}));
+    pairs.push_back(std::move(queues));
+  }
+  return pairs;
+}
+
+NetCounters SumOf(const NetPairs& pairs) {
+  NetCounters sum;
+  for (const auto& pair : pairs) {
+    const NetCounters& one = pair->counters();
+    sum.received_packets += one.received_packets;
+    sum.received_bytes += one.received_bytes;
+    sum.received_dropped += one.received_dropped;
+    sum.sent_packets += one.sent_packets;
+    sum.sent_bytes += one.sent_bytes;
+    sum.sent_dropped += one.sent_dropped;
+  }
+  return sum;
 }
 
 }  // namespace holt::vmm

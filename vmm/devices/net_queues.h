@@ -33,6 +33,8 @@ class NetQueues {
   struct Options {
     base::EventLoop* loop = nullptr;
     std::unique_ptr<NetEnd> end;
+    // Not the first of several pairs: frames come here only while the guest uses it.
+    bool optional = false;
   };
   static base::Result<std::unique_ptr<NetQueues>> Create(Options options);
   ~NetQueues();
@@ -80,6 +82,7 @@ class NetQueues {
   void WatchToWrite(bool wanted) { Watch(wanted ? watched_ | EPOLLOUT : watched_ & ~EPOLLOUT); }
   void Watch(uint32_t events);
   void EndFailed(std::string_view why);
+  void Activate(bool active);
 
   Options options_;
   uint64_t features_ = 0;
@@ -107,5 +110,12 @@ class NetQueues {
   NetCounters counters_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
+
+// The pairs of one device, one for each end.
+using NetPairs = std::vector<std::unique_ptr<NetQueues>>;
+base::Result<NetPairs> MakeNetPairs(base::EventLoop& loop,
+                                    std::vector<std::unique_ptr<NetEnd>> ends);
+// Of all together.
+NetCounters SumOf(const NetPairs& pairs);
 
 }  // namespace holt::vmm

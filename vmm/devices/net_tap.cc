@@ -1,4 +1,5 @@
 #include <limits.h>
+#include <linux/if.h>
 #include <linux/if_tun.h>
 #include <sys/ioctl.h>
 #include <unistd.h>
@@ -31,6 +32,16 @@ class TapEnd : public NetEnd {
     return set_offloads_(tap_.get(), net::TapOffloads(features));
   }
 
+  Status SetActive(bool active) override {
+    ifreq request{};
+    request.ifr_flags = active ? IFF_ATTACH_QUEUE : IFF_DETACH_QUEUE;
+    if (active_ == active || ioctl(tap_.get(), TUNSETQUEUE, &request) == 0) {
+      active_ = active;
+      return {};
+    }
+    return HOLT_ERRNO("{} a queue of the tap", active ? "attach" : "detach");
+  }
+
   Result<uint32_t> Read(Header& header, std::span<std::byte> frame) override {
     iovec parts[] = {{&header, sizeof header}, {frame.data(), frame.size()}};
     const ssize_t got = readv(tap_.get(), parts, 2);
@@ -50,6 +61,7 @@ class TapEnd : public NetEnd {
  private:
   base::UniqueFd tap_;
   SetOffloads set_offloads_;
+  bool active_ = true;
 };
 
 }  // namespace

@@ -41,18 +41,17 @@ class NetTest : public ::testing::Test {
     int fds[2];
     ASSERT_EQ(socketpair(AF_UNIX, SOCK_DGRAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0, fds), 0);
     wire_.Reset(fds[0]);
-    NetQueues::Options options;
-    options.loop = loop_.get();
-    options.end = MakeTapEnd(base::UniqueFd(fds[1]), [this](int, unsigned offloads) {
+    std::vector<std::unique_ptr<NetEnd>> ends;
+    ends.push_back(MakeTapEnd(base::UniqueFd(fds[1]), [this](int, unsigned offloads) {
       offloads_ = offloads;
       return base::Status();
-    });
+    }));
     NetIdentity spec;
     spec.mac = {2, 0, 0, 1, 2, 3};
     spec.mtu = 9000;
-    auto queues = NetQueues::Create(std::move(options));
-    ASSERT_TRUE(queues.ok()) << queues.error().message();
-    device_.emplace(spec, std::move(*queues));
+    auto pairs = MakeNetPairs(*loop_, std::move(ends));
+    ASSERT_TRUE(pairs.ok()) << pairs.error().message();
+    device_.emplace(spec, std::move(*pairs));
   }
   void Start(uint64_t features = net::kOffloadFeatures) {
     ASSERT_TRUE(receive_port_.queue().Start(memory_, receive_.Config()).ok());

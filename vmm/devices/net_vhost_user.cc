@@ -9,24 +9,25 @@ namespace holt::vmm {
 
 void NetVhostUser::FeaturesNegotiated(uint64_t features) {
   // What the tap keeps to itself then is dropped frame by frame, as it comes.
-  if (auto status = queues_->SetFeatures(features); !status)
-    base::log::Warning("net: {}", status.error().message());
+  for (auto& pair : pairs_)
+    if (auto status = pair->SetFeatures(features); !status)
+      base::log::Warning("net: {}", status.error().message());
 }
 
 void NetVhostUser::StartQueue(vhost_user::BackendQueue& queue) {
   ports_[queue.index()].emplace(queue);
-  queues_->SetQueue(queue.index(), &*ports_[queue.index()]);
+  PairOf(queue).SetQueue(queue.index() % 2, &*ports_[queue.index()]);
 }
 
 void NetVhostUser::StopQueue(vhost_user::BackendQueue& queue) {
-  queues_->SetQueue(queue.index(), nullptr);
+  PairOf(queue).SetQueue(queue.index() % 2, nullptr);
   ports_[queue.index()].reset();
 }
 
 base::Result<std::unique_ptr<NetVhostUserServer>> NetVhostUserServer::Create(
-    base::EventLoop& loop, base::UniqueFd listener, std::unique_ptr<NetQueues> queues) {
+    base::EventLoop& loop, base::UniqueFd listener, NetPairs pairs) {
   std::unique_ptr<NetVhostUserServer> server(
-      new NetVhostUserServer(loop, std::move(listener), std::move(queues)));
+      new NetVhostUserServer(loop, std::move(listener), std::move(pairs)));
   TRY(loop.AddFd(server->listener_.get(), EPOLLIN,
                  [raw = server.get()](uint32_t) { raw->OnListener(); }));
   return server;

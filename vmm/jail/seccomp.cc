@@ -126,6 +126,7 @@ Status InstallSeccomp(SeccompPolicy policy) {
   TRY(AllowWithArgument(context, SCMP_SYS(fcntl), 1, F_SETFD));
   // What a guest that has just started takes from a tap.
   TRY(AllowWithArgument(context, SCMP_SYS(ioctl), 1, TUNSETOFFLOAD));
+  TRY(AllowWithArgument(context, SCMP_SYS(ioctl), 1, TUNSETQUEUE));
   if (policy == SeccompPolicy::kKvm)
     for (unsigned long request : kKvmIoctls)
       TRY(AllowWithArgument(context, SCMP_SYS(ioctl), 1, request));

@@ -1,5 +1,6 @@
 // The part of the back end that deals with memory and rings.
 #include <sys/epoll.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <cstring>
@@ -16,6 +17,17 @@ using base::MakeError;
 using base::Result;
 using base::Status;
 using base::UniqueFd;
+
+namespace {
+
+bool IsSameFile(int one, int other) {
+  struct stat a {};
+  struct stat b {};
+  return fstat(one, &a) == 0 && fstat(other, &b) == 0 && a.st_dev == b.st_dev &&
+         a.st_ino == b.st_ino;
+}
+
+}  // namespace
 
 Result<Backend::Ring*> Backend::FindRing(uint64_t index) {
   if (index >= rings_.size())
@@ -78,6 +90,11 @@ Status Backend::AddMemReg(Message& message) {
   TRY_ASSIGN(SingleRegion single, message.As<SingleRegion>());
   if (message.fds.size() != 1)
     return MakeError(Code::kInvalidArgument, "{} descriptors, not one", message.fds.size());
+  // QEMU 7.2 says each once for every pair of a network device's queues.
+  for (const Region& region : regions_)
+    if (std::memcmp(&region.spec, &single.region, sizeof single.region) == 0 &&
+        IsSameFile(region.fd.get(), message.fds[0].get()))
+      return {};
   if (regions_.size() >= kMaxSlots)
     return MakeError(Code::kResourceExhausted, "all slots are taken");
   std::vector<Region> regions;

@@ -204,6 +204,18 @@ TEST_F(BackendTest, MemoryTablesAreChecked) {
   }
 }
 
+TEST_F(BackendTest, ARegionThatIsThereMayComeAgainAndNoOther) {
+  const SingleRegion region{0, {0, kMemory, kUser, 0}};
+  for (int i = 0; i < 2; ++i) Send(Request::kAddMemReg, BytesOf(region), {memory_fd_.get()});
+  StartQueue();
+  EXPECT_EQ(closed_, "");
+  EXPECT_EQ(device_.running, 1);
+  base::UniqueFd other(memfd_create("another", MFD_CLOEXEC));
+  ASSERT_EQ(ftruncate(other.get(), kMemory), 0);
+  Send(Request::kAddMemReg, BytesOf(region), {other.get()});
+  EXPECT_NE(closed_.find("overlap"), std::string::npos) << closed_;
+}
+
 TEST_F(BackendTest, RingsOutsideTheMemoryDoNotStart) {
   for (uint64_t base :
        {kUser + kMemory, kUser + kMemory - 64, kUser - 4096, uint64_t{0}, UINT64_MAX - 100}) {
