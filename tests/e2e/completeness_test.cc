@@ -33,11 +33,11 @@ TEST_F(CompletenessTest, TenThousandLinesInOrder) {
 }
 
 TEST_F(CompletenessTest, AHundredMegabytesOut) {
-  Finished run =
-      Shell("\"$@\" | md5sum",
-            {"run", "--rm", "--tmpfs", "/big:size=128m", "--memory", "512m", "demo", "sh", "-ec",
-             "head -c " + std::string(kHundredMegabytes) +
-                 " /dev/urandom >/big/file; md5sum </big/file >&2; cat /big/file"});
+  Finished run = Shell("\"$@\" | md5sum",
+                       {"run", "--rm", "--network", "none", "--tmpfs", "/big:size=128m", "--memory",
+                        "512m", "demo", "sh", "-ec",
+                        "head -c " + std::string(kHundredMegabytes) +
+                            " /dev/urandom >/big/file; md5sum </big/file >&2; cat /big/file"});
   EXPECT_EQ(run.status, 0) << run.err;
   EXPECT_THAT(run.out, HasSubstr("  -\n"));
   EXPECT_THAT(run.err, EndsWith(run.out));  // after the warning of a host with cgroup v1
@@ -46,7 +46,7 @@ TEST_F(CompletenessTest, AHundredMegabytesOut) {
 TEST_F(CompletenessTest, AHundredMegabytesIn) {
   Finished run = Shell(
       "head -c " + std::string(kHundredMegabytes) + " /dev/urandom | tee >(md5sum >&2) | \"$@\"",
-      {"run", "--rm", "-i", "demo", "md5sum"});
+      {"run", "--rm", "--network", "none", "-i", "demo", "md5sum"});
   EXPECT_EQ(run.status, 0) << run.err;
   EXPECT_EQ(run.out, run.err);
   EXPECT_THAT(run.out, HasSubstr("  -\n"));
