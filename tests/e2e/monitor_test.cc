@@ -309,6 +309,7 @@ TEST_F(MonitorTest, AContainerOutOfMemoryIsTold) {
   EXPECT_EQ(run.error, "");
   EXPECT_EQ(run.status, 137);
   EXPECT_TRUE(AfterTheEnd("a").record.oom_killed);
+  EXPECT_TRUE(base::PathExists(bundle_ + "/oom")) << "what Podman looks for";
 }
 
 TEST_F(MonitorTest, EightAtOnceDoNotDisturbEachOther) {

@@ -165,7 +165,7 @@ TEST_F(OciVerbsTest, WhatIsNotSupportedIsAnErrorAndLeavesNothing) {
   refused(R"({"ociVersion":"1.0.2"})", {}, "process: is required");
   refused(Config(R"(["true"])", R"(,"user":{"uid":"root"})"), {}, "process.user.uid");
   refused(Config("[]"), {}, "process.args");
-  refused(Config(R"(["true"])", "", R"(,"vm":{"kernel":{"path":"/k"}})"), {}, "vm: not supported");
+  refused(Config(R"(["true"])", "", R"(,"vm":{"kernel":{"path":"/k"}})"), {}, "vm.kernel.path: ");
   std::string missing = good;
   missing.replace(missing.find("rootfs"), 6, "nothing");
   refused(missing, {}, "nothing");

@@ -75,6 +75,7 @@ void SandboxTest::TearDownTestSuite() {
 void SandboxTest::SetUp() {
   build_ = Environment("HOLT_BUILD_DIR");
   root_ = Scratch("holt-state");
+  bundle_ = Scratch("holt-bundle");
   signal(SIGPIPE, SIG_IGN);
   ASSERT_EQ(prctl(PR_SET_CHILD_SUBREAPER, 1), 0);
 }
@@ -102,6 +103,7 @@ void SandboxTest::TearDown() {
   for (const auto& entry : std::filesystem::directory_iterator(root_))
     if (entry.path().filename() != ".names") ADD_FAILURE() << "left behind: " << entry.path();
   std::filesystem::remove_all(root_);
+  std::filesystem::remove_all(bundle_);
 }
 
 std::vector<std::string> SandboxTest::Leftovers() {
@@ -168,7 +170,7 @@ oci::Config SandboxTest::ConfigOf(std::vector<std::string> args) {
 shim::Request SandboxTest::RequestOf(const std::string& id) {
   shim::Request request;
   request.id = id;
-  request.bundle = root_;
+  request.bundle = bundle_;
   request.rootfs = *rootfs_;
   request.accel = Accel();
   request.memory_bytes = 256 << 20;

@@ -84,7 +84,8 @@ class SandboxTest : public ::testing::Test {
   // Processes of ours that run, orphans included, and mounts below our directory.
   std::vector<std::string> Leftovers();
 
-  std::string root_;  // of the state
+  std::string root_;
+  std::string bundle_;  // of the state
   std::string build_;
   static std::string* rootfs_;
 };
