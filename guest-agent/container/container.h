@@ -7,6 +7,7 @@
 
 #include "base/event_loop.h"
 #include "cgroup/cgroup.h"
+#include "guest-agent/block/block_devices.h"
 #include "guest-agent/changes/replayer.h"
 #include "guest-agent/container/process.h"
 #include "guest-agent/init/reaper.h"
@@ -29,12 +30,15 @@ class Container {
  public:
   using Done = std::function<void(base::Status)>;
 
-  // `bundle` is the host's directory of it, for the state that hooks get.
-  Container(Engine& engine, std::string id, oci::Config config, std::string bundle)
+  // `config` has the guest's numbers of `block_devices`. `bundle` is the host's directory of it,
+  // for the state that hooks get.
+  Container(Engine& engine, std::string id, oci::Config config, std::string bundle,
+            std::vector<BlockDevice> block_devices)
       : engine_(engine),
         id_(std::move(id)),
         config_(std::move(config)),
-        bundle_(std::move(bundle)) {}
+        bundle_(std::move(bundle)),
+        block_devices_(std::move(block_devices)) {}
   // Kills what is left of it; Destroy is the way to know that it is gone.
   ~Container();
   Container(const Container&) = delete;
@@ -59,6 +63,7 @@ class Container {
   void Destroy(Done done);
 
   const std::string& id() const { return id_; }
+  const std::vector<BlockDevice>& block_devices() const { return block_devices_; }
   const oci::Config& config() const { return config_; }
   // Null before Create.
   cgroup::Cgroup* cgroup() { return cgroup_ ? &*cgroup_ : nullptr; }
@@ -84,6 +89,7 @@ class Container {
   std::string id_;
   oci::Config config_;
   std::string bundle_;
+  std::vector<BlockDevice> block_devices_;
   std::optional<cgroup::Cgroup> cgroup_;
   std::unique_ptr<Process> init_;
   std::map<std::string, std::unique_ptr<Process>> execs_;

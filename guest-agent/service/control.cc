@@ -1,5 +1,7 @@
 // Agent: what is done to running containers.
 
+#include <unistd.h>
+
 #include "base/log.h"
 #include "guest-agent/cgroup/device_filter.h"
 #include "guest-agent/service/agent.h"
@@ -55,7 +57,13 @@ void Agent::Signal(const agent::v1::SignalRequest& request, Call<Empty> call) {
 void Agent::Wait(const agent::v1::WaitRequest& request, Call<agent::v1::WaitResponse> call) {
   auto process = FindProcess(request.container_id(), request.exec_id());
   if (!process) return call.Fail(process.error());
-  (*process)->OnExit([this, call, id = request.container_id()](const ProcessExit& exit) {
+  bool has_disks = false;
+  if (auto container = Find(request.container_id()); container && request.exec_id().empty())
+    has_disks = !(*container)->block_devices().empty();
+  (*process)->OnExit([this, call, has_disks, id = request.container_id()](const ProcessExit& exit) {
+    // Who learns of the end may take the machine away. What the container wrote to its disks is
+    // there then, as it would be without a machine: nobody else is left to wait for this.
+    if (has_disks) sync();
     // First, so that who learns of the end has learnt of its reason.
     oom_watcher_->Check(id);
     agent::v1::WaitResponse response;
@@ -88,6 +96,7 @@ Status Agent::Update(const agent::v1::UpdateRequest& request) {
                      request.container_id());
   TRY_CONTEXT(container->cgroup()->Apply(resources), "guest");
   if (resources.devices.empty()) return {};
+  UseGuestNumbers(container->block_devices(), resources.devices);
   return ApplyDevices(container->cgroup()->fd(), resources.devices);
 }
 

@@ -16,6 +16,8 @@ using base::Result;
 using base::Status;
 using base::UniqueFd;
 
+constexpr char kSysfsBlock[] = "/sys/class/block";
+
 // A process's terminal is the request's and the specification's alike, or it is a mistake.
 Status CheckStdio(const agent::v1::Stdio& stdio, bool terminal) {
   if (stdio.terminal() != terminal)
@@ -82,6 +84,7 @@ void Agent::RegisterLifecycle() {
 void Agent::CreateContainer(const agent::v1::CreateContainerRequest& request,
                             Call<agent::v1::CreateContainerResponse> call) {
   const std::string& id = request.container_id();
+  std::vector<BlockDevice> block_devices;
   auto prepare = [&]() -> Result<oci::Config> {
     TRY(CheckId("container_id", id));
     if (containers_.contains(id))
@@ -89,11 +92,18 @@ void Agent::CreateContainer(const agent::v1::CreateContainerRequest& request,
     TRY_ASSIGN(oci::Config config, oci::ParseConfig(request.oci_config()));
     TRY(CheckConfig(config));
     TRY(CheckStdio(request.stdio(), config.process->terminal));
+    TRY_ASSIGN(block_devices, FindBlockDevices(request.block_devices(), kSysfsBlock));
+    if (config.linux_) {
+      UseGuestNumbers(block_devices, config.linux_->devices);
+      if (config.linux_->resources)
+        UseGuestNumbers(block_devices, config.linux_->resources->devices);
+    }
     return config;
   };
   auto config = prepare();
   if (!config) return call.Fail(config.error());
-  auto container = std::make_shared<Container>(engine_, id, std::move(*config), request.bundle());
+  auto container = std::make_shared<Container>(engine_, id, std::move(*config), request.bundle(),
+                                               std::move(block_devices));
   for (const agent::v1::SocketVolume& socket : request.sockets()) {
     auto added = container->AddSocket(
         socket.source(),

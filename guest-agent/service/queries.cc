@@ -22,7 +22,8 @@ void AddPressure(const cgroup::PressureLine& line, agent::v1::PressureLine& out)
   out.set_total_us(line.total_us);
 }
 
-void AddDetail(const cgroup::CgroupDetail& detail, agent::v1::StatsResponse& response) {
+void AddDetail(const cgroup::CgroupDetail& detail, const std::vector<BlockDevice>& disks,
+               agent::v1::StatsResponse& response) {
   response.set_swap_usage_bytes(detail.swap_usage);
   response.set_swap_limit_bytes(detail.swap_limit);
   response.set_swap_peak_bytes(detail.swap_peak);
@@ -30,8 +31,9 @@ void AddDetail(const cgroup::CgroupDetail& detail, agent::v1::StatsResponse& res
   response.set_cpuset_mems(detail.mems);
   for (const cgroup::IoDevice& device : detail.io) {
     auto* out = response.add_block_io();
-    out->set_major(device.major);
-    out->set_minor(device.minor);
+    const oci::DeviceNumber number = HostNumber(disks, {device.major, device.minor});
+    out->set_major(number.major);
+    out->set_minor(number.minor);
     out->set_read_bytes(device.read_bytes);
     out->set_write_bytes(device.write_bytes);
     out->set_discard_bytes(device.discard_bytes);
@@ -126,7 +128,7 @@ Result<agent::v1::StatsResponse> Agent::Stats(const std::string& container_id) {
   response.set_io_write_bytes(stats.io_write_bytes);
   response.set_io_read_ops(stats.io_read_ops);
   response.set_io_write_ops(stats.io_write_ops);
-  AddDetail(cgroup::ReadDetail(container->cgroup()->fd()), response);
+  AddDetail(cgroup::ReadDetail(container->cgroup()->fd()), container->block_devices(), response);
   if (Process* init = container->FindProcess(""); init != nullptr && !init->exit())
     AddInterfaces(ReadInterfaces(init->pid()), response);
   return response;

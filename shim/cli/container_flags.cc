@@ -3,6 +3,7 @@
 #include <filesystem>
 
 #include "shim/network/user_network.h"
+#include "shim/run/devices.h"
 #include "shim/run/environment.h"
 #include "shim/run/values.h"
 #include "shim/state/sockets.h"
@@ -147,7 +148,13 @@ void DefinePrivileges(Flags& flags, ContainerFlags& out) {
   flags.Unsupported(
       "--privileged", false,
       "the container has a machine of its own: --cap-add ALL gives all of its privileges");
-  flags.Unsupported("--device", true, "devices of the host are not passed to the machine yet");
+  flags.Value("--device", "HOST[:PATH][:rwm]",
+              "a block device of the host, at PATH in the container; r alone is read-only",
+              [&options](const std::string& value) -> Status {
+                TRY_ASSIGN(GivenDevice device, ParseDevice(value));
+                options.devices.push_back(std::move(device));
+                return {};
+              });
   flags.Value("-p, --publish", "[ADDRESS:]HOST:CONTAINER[/udp]",
               "a port of the host's (or FIRST-LAST) that leads into the container",
               [&out](const std::string& value) -> Status {

@@ -89,6 +89,7 @@ void Container::Create(Done done) {
                 request.set_container_id(options_.id);
                 request.set_oci_config(options_.config_json);
                 request.set_bundle(options_.bundle);
+                *request.mutable_block_devices() = options_.block_devices;
                 request.mutable_stdio()->set_terminal(options_.terminal);
                 request.mutable_stdio()->set_rows(options_.rows);
                 request.mutable_stdio()->set_columns(options_.columns);

@@ -27,6 +27,7 @@ class Container {
     std::string id;
     std::string config_json;  // as the agent gets it
     std::string bundle;
+    google::protobuf::RepeatedPtrField<agent::v1::BlockDevice> block_devices;
     bool terminal = false;
     uint32_t rows = 0;
     uint32_t columns = 0;

@@ -60,14 +60,15 @@ std::string LastLine(const std::string& text) {
 
 // Both ends of everything that joins the processes, until each has its own.
 struct Machine::Wiring {
-  std::pair<UniqueFd, UniqueFd> control;  // monitor, vmm
-  std::pair<UniqueFd, UniqueFd> fs;       // front end, fsd
-  std::pair<UniqueFd, UniqueFd> vsock;    // vmm (back end), QEMU
-  std::pair<UniqueFd, UniqueFd> qmp;      // vmm, QEMU
-  std::pair<UniqueFd, UniqueFd> console;  // vmm, QEMU
-  std::vector<UniqueFd> networks;         // software: vmm's listener for each device
-  std::pair<UniqueFd, UniqueFd> passt;    // vmm, passt
-  UniqueFd console_write;                 // vmm's end of our console pipe
+  std::pair<UniqueFd, UniqueFd> control;             // monitor, vmm
+  std::pair<UniqueFd, UniqueFd> fs;                  // front end, fsd
+  std::pair<UniqueFd, UniqueFd> vsock;               // vmm (back end), QEMU
+  std::pair<UniqueFd, UniqueFd> qmp;                 // vmm, QEMU
+  std::pair<UniqueFd, UniqueFd> console;             // vmm, QEMU
+  std::vector<UniqueFd> networks;                    // software: vmm's listener for each device
+  std::pair<UniqueFd, UniqueFd> passt;               // vmm, passt
+  std::vector<std::pair<UniqueFd, UniqueFd>> disks;  // software: vmm (back end), QEMU
+  UniqueFd console_write;                            // vmm's end of our console pipe
   UniqueFd kernel;
   UniqueFd initramfs;
   UniqueFd kvm;
@@ -97,6 +98,10 @@ base::Status Machine::Start(const MachineSpec& spec, OnChange on_change) {
     TRY_ASSIGN(wiring.vsock, base::SocketPair());
     TRY_ASSIGN(wiring.qmp, base::SocketPair());
     TRY_ASSIGN(wiring.console, base::SocketPair());
+    for (size_t i = 0; i < spec.disks.size(); ++i) {
+      TRY_ASSIGN(auto pair, base::SocketPair());
+      wiring.disks.push_back(std::move(pair));
+    }
     timeline_.Begin("start QEMU");
     TRY(ListenForNetworks(spec, wiring));
     TRY(StartQemu(spec, wiring));
@@ -181,6 +186,7 @@ base::Status Machine::StartQemu(const MachineSpec& spec, Wiring& wiring) {
                             fmt::format("{:02x}", fmt::join(device.mac, ":")),
                             static_cast<uint32_t>(std::max<size_t>(device.tap_queues.size(), 1))});
   }
+  for (const auto& disk : wiring.disks) machine.disk_fds.push_back(fds.Add(disk.second.get()));
   TRY_ASSIGN_CONTEXT(options.argv, vmm::SoftwareArgv(machine), "QEMU");
   options.uid = spec.qemu_uid;
   options.gid = spec.qemu_uid;
@@ -220,6 +226,13 @@ base::Status Machine::StartVmm(const MachineSpec& spec, Wiring& wiring) {
     net->set_mac(device.mac.data(), device.mac.size());
     if (i < wiring.networks.size())
       net->set_vhost_user_listen_fd(fds.Add(wiring.networks[i].get()));
+  }
+  for (size_t i = 0; i < spec.disks.size(); ++i) {
+    vmm::v1::Disk* disk = vm.add_disks();
+    disk->set_fd(fds.Add(spec.disks[i].fd));
+    disk->set_read_only(spec.disks[i].read_only);
+    disk->set_id(spec.disks[i].id);
+    if (i < wiring.disks.size()) disk->set_vhost_user_fd(fds.Add(wiring.disks[i].first.get()));
   }
   if (spec.accel == Accel::kKvm) {
     vm.set_kvm_fd(fds.Add(wiring.kvm.get()));

@@ -19,6 +19,12 @@
 namespace holt::shim {
 
 struct MachineSpec {
+  struct Disk {
+    int fd = -1;
+    bool read_only = false;
+    std::string id;
+  };
+
   Accel accel = Accel::kKvm;
   uint64_t memory_bytes = 0;
   uint32_t vcpus = 1;
@@ -34,6 +40,8 @@ struct MachineSpec {
   std::vector<std::string> watched;
   // Their sockets are made in vsock_directory for as long as it takes.
   std::vector<network::Attachment::Device> network_devices;
+  // Their descriptors are borrowed until it is started.
+  std::vector<Disk> disks;
   // passt's path: one more device, which leads to it.
   std::string passt;
   network::Families families;  // passt's

@@ -134,6 +134,7 @@ base::Status Sandbox::StartAll() {
   };
   TRY_ASSIGN(link_, AgentLink::Create(loop_, paths_.Vsock(), uid_.uid(), std::move(handlers)));
   TRY_CONTEXT(PrepareNetwork(), "network");
+  TRY_ASSIGN(block_devices_, OpenBlockDevices(options_.config));
   MachineSpec machine = DescribeMachine();
   TRY(StartMachine(machine));
 
@@ -150,6 +151,12 @@ base::Status Sandbox::StartAll() {
   container.id = request.id;
   container.config_json = oci::SerializeConfig(ConfigForGuest());
   container.bundle = request.bundle;
+  for (const BlockDevice& device : block_devices_) {
+    agent::v1::BlockDevice* disk = container.block_devices.Add();
+    disk->set_serial(device.id);
+    disk->set_host_major(device.number.major);
+    disk->set_host_minor(device.number.minor);
+  }
   container.terminal = options_.config.process->terminal;
   container.stdin_open = request.stdin_open;
   if (auto size = options_.config.process->console_size; size) {
@@ -185,6 +192,8 @@ MachineSpec Sandbox::DescribeMachine() const {
     spec.published = published_;
     spec.network_devices = {{.mac = network::kUserMac}};
   }
+  for (const BlockDevice& device : block_devices_)
+    spec.disks.push_back({device.fd.get(), device.read_only, device.id});
   spec.vsock_listener = link_->listener();
   spec.vsock_directory = link_->directory();
   spec.vsock_name = AgentLink::kSocketName;
@@ -200,6 +209,8 @@ base::Status Sandbox::StartMachine(const MachineSpec& spec) {
   auto status = machine_.Start(spec, [this] { OnSomethingEnded(); });
   link_->ReleaseListener();
   if (network_) network_->ReleaseTaps();
+  // holt-vmm's alone from here on: they are free when it is gone, whoever else lives.
+  for (BlockDevice& device : block_devices_) device.fd.Reset();
   SaveProcesses();
   TRY(std::move(status));
   int64_t wanted = options_.request.start_deadline_ms;

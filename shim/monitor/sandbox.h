@@ -14,6 +14,7 @@
 #include "shim/cgroup/host_cgroup.h"
 #include "shim/monitor/agent_link.h"
 #include "shim/monitor/attach_server.h"
+#include "shim/monitor/block_devices.h"
 #include "shim/monitor/container.h"
 #include "shim/monitor/container_log.h"
 #include "shim/monitor/diagnosis.h"
@@ -173,6 +174,7 @@ class Sandbox {
   bool network_changed_ = false;                   // meanwhile
   std::string network_refused_;                    // what was said of it last
   size_t network_warnings_ = 0;
+  std::vector<BlockDevice> block_devices_;
   Machine machine_;
   ContainerLog log_;
   std::unique_ptr<Container> container_;

@@ -2,6 +2,8 @@
 #include <signal.h>
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "base/file.h"
 #include "base/log.h"
 #include "shim/monitor/cleanup.h"
@@ -18,6 +20,8 @@ using namespace std::chrono_literals;
 constexpr auto kSettle = 300ms;
 // A killed container's end is waited for this long before the machine goes from under it.
 constexpr auto kKillPatience = 2s;
+// The same where its end is not before its disks have what it wrote.
+constexpr auto kSyncPatience = 60s;
 // Execs that are not reported after the container's end: their pid namespace is gone.
 constexpr auto kExecPatience = 3s;
 constexpr int32_t kKilledStatus = 128 + SIGKILL;
@@ -89,7 +93,9 @@ void Sandbox::KillContainer() {
   container_->Signal("", SIGKILL, true, [](base::Status status) {
     if (!status) base::log::Info("kill the container: {}", status.error().message());
   });
-  loop_.AddTimer(kKillPatience, [this] {
+  const bool writes = std::any_of(block_devices_.begin(), block_devices_.end(),
+                                  [](const BlockDevice& device) { return !device.read_only; });
+  loop_.AddTimer(writes ? kSyncPatience : kKillPatience, [this] {
     if (phase_ == Phase::kTeardown) return;
     machine_.Kill();
     EndRunning({kKilledStatus, false, ""});

@@ -82,6 +82,7 @@ std::map<std::string, std::string> Annotations(const oci::ImageConfig& image,
 oci::Resources MakeResources(const ContainerOptions& options) {
   oci::Resources resources;
   resources.devices = DefaultDeviceRules();
+  for (const GivenDevice& device : options.devices) resources.devices.push_back(device.rule);
   if (options.memory_bytes) {
     resources.memory.emplace();
     resources.memory->limit = static_cast<int64_t>(*options.memory_bytes);
@@ -164,6 +165,7 @@ base::Result<oci::Config> ConvertToConfig(const oci::ImageConfig& image,
   oci::Linux& linux_spec = config.linux_.emplace();
   linux_spec.namespaces = DefaultNamespaces();
   linux_spec.resources = MakeResources(options);
+  for (const GivenDevice& device : options.devices) linux_spec.devices.push_back(device.node);
   linux_spec.masked_paths = DefaultMaskedPaths();
   linux_spec.readonly_paths = DefaultReadonlyPaths();
   if (!options.seccomp_unconfined) linux_spec.seccomp = DefaultSeccomp(capabilities);

@@ -9,6 +9,7 @@
 #include "base/result.h"
 #include "oci/image_spec.h"
 #include "oci/runtime_spec.h"
+#include "shim/run/devices.h"
 
 namespace holt::shim {
 
@@ -34,6 +35,7 @@ struct ContainerOptions {
   std::optional<int64_t> pids_limit;
   uint64_t shm_bytes = 0;  // 0: the default
   std::vector<oci::Rlimit> rlimits;
+  std::vector<GivenDevice> devices;  // of --device
   std::string stop_signal;
   std::map<std::string, std::string> labels;
   std::map<std::string, std::string> annotations;

@@ -114,7 +114,8 @@ Status VmmService::Create(const v1::VmSpec& spec) {
                  : SoftwareMachine::Create(loop_, std::move(machine_spec), on_exit));
   // Every thread exists now, and no guest code has run.
   TRY(CheckUnprivileged());
-  TRY(InstallSeccomp(kvm ? SeccompPolicy::kKvm : SeccompPolicy::kSoftware));
+  TRY(InstallSeccomp(kvm ? SeccompPolicy::kKvm : SeccompPolicy::kSoftware,
+                     {.rings = spec.disks_size() > 0}));
   machine_ = std::move(machine);
   return {};
 }

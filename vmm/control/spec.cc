@@ -1,6 +1,9 @@
 #include "vmm/control/spec.h"
 
 #include <fcntl.h>
+#include <linux/fs.h>
+#include <sys/ioctl.h>
+#include <sys/stat.h>
 
 #include <cstring>
 #include <set>
@@ -54,6 +57,28 @@ Result<NetIdentity> ReadIdentity(const v1::Net& net) {
     return MakeError(Code::kInvalidArgument, "net.mtu of {} bytes", net.mtu());
   identity.mtu = static_cast<uint16_t>(net.mtu());
   return identity;
+}
+
+// What there is to know of a block device before the filter forbids to ask.
+Result<BlkDisk> ReadDisk(const v1::Disk& from, UniqueFd fd) {
+  if (from.id().size() > blk::kIdBytes || !IsShareTag(from.id()))
+    return MakeError(Code::kInvalidArgument, "disk.id \"{}\"", from.id());
+  struct stat file {};
+  if (fstat(fd.get(), &file) != 0) return HOLT_ERRNO("stat");
+  if (!S_ISBLK(file.st_mode))
+    return MakeError(Code::kInvalidArgument, "{} is no block device", from.id());
+  const int flags = fcntl(fd.get(), F_GETFL);
+  if ((flags & O_ACCMODE) != (from.read_only() ? O_RDONLY : O_RDWR))
+    return MakeError(Code::kInvalidArgument, "{}: is not open as read_only says", from.id());
+  BlkDisk disk;
+  disk.read_only = from.read_only();
+  disk.id = from.id();
+  int block = 0;
+  if (ioctl(fd.get(), BLKGETSIZE64, &disk.bytes) != 0 || ioctl(fd.get(), BLKSSZGET, &block) != 0)
+    return HOLT_ERRNO("{}: its size", from.id());
+  disk.block_bytes = static_cast<uint32_t>(block);
+  disk.fd = std::move(fd);
+  return disk;
 }
 
 }  // namespace
@@ -113,6 +138,13 @@ Result<MachineSpec> TakeMachineSpec(const v1::VmSpec& spec) {
                fds.Optional(from.vhost_user_listen_fd(), "net.vhost_user_listen_fd"));
     TRY_ASSIGN(net.identity, ReadIdentity(from));
     machine.nets.push_back(std::move(net));
+  }
+  for (const v1::Disk& from : spec.disks()) {
+    MachineSpec::DiskSpec disk;
+    TRY_ASSIGN(UniqueFd fd, fds.Required(from.fd(), "disk.fd"));
+    TRY_ASSIGN(disk.vhost_user, fds.Optional(from.vhost_user_fd(), "disk.vhost_user_fd"));
+    TRY_ASSIGN_CONTEXT(disk.disk, ReadDisk(from, std::move(fd)), "disk.fd");
+    machine.disks.push_back(std::move(disk));
   }
   if (spec.accel() == v1::ACCEL_KVM) {
     TRY_ASSIGN(machine.kvm, fds.Required(spec.kvm_fd(), "kvm_fd"));

@@ -72,6 +72,17 @@ TEST(SpecTest, ErrorsNameTheField) {
                 for (int i = 0; i < 16; ++i) net->add_more_tap_fds(99);
               }),
               HasSubstr("net.more_tap_fds: 16"));
+  auto with_disk = [](const char* path, const char* id) {
+    return [path, id](auto& s) {
+      v1::Disk* disk = s.add_disks();
+      disk->set_fd(open(path, O_RDWR | O_CLOEXEC));
+      disk->set_id(id);
+    };
+  };
+  EXPECT_THAT(message(with_disk("/dev/null", "holt-0")), HasSubstr("holt-0 is no block device"));
+  EXPECT_THAT(message(with_disk("/dev/null", "a,b")), HasSubstr("disk.id"));
+  EXPECT_THAT(message(with_disk("/dev/null", "holt-0123456789abcdef")), HasSubstr("disk.id"));
+  EXPECT_THAT(message([](auto& s) { s.add_disks()->set_id("holt-0"); }), HasSubstr("disk.fd"));
   EXPECT_THAT(message([](auto& s) { s.add_shares()->set_tag("a,b=c"); }), HasSubstr("share tag"));
 }
 

@@ -6,6 +6,7 @@
 
 #include "base/log.h"
 #include "vmm/boot/boot.h"
+#include "vmm/devices/blk.h"
 #include "vmm/devices/console.h"
 #include "vmm/devices/fs.h"
 #include "vmm/devices/net.h"
@@ -95,7 +96,14 @@ Status KvmMachine::AddDevices(MachineSpec& spec) {
   }
   for (size_t i = 0; i < spec.nets.size(); ++i)
     TRY_CONTEXT(AddNet(std::move(spec.nets[i])), fmt::format("net {}", i));
+  for (MachineSpec::DiskSpec& disk : spec.disks)
+    TRY_CONTEXT(AddDisk(std::move(disk.disk), spec.vcpus), "disk");
   return {};
+}
+
+Status KvmMachine::AddDisk(BlkDisk disk, uint32_t vcpus) {
+  TRY_ASSIGN(auto blk, Blk::Create(loop_, std::move(disk), vcpus));
+  return AddDevice(std::make_unique<BlkDevice>(std::move(blk)));
 }
 
 Status KvmMachine::AddNet(MachineSpec::NetSpec spec) {

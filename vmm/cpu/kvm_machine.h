@@ -34,6 +34,7 @@ class KvmMachine : public Machine {
   KvmMachine(base::EventLoop& loop, base::UniqueFd console, ExitCallback on_exit);
   base::Status SetUp(MachineSpec spec);
   base::Status AddDevices(MachineSpec& spec);
+  base::Status AddDisk(BlkDisk disk, uint32_t vcpus);
   base::Status AddNet(MachineSpec::NetSpec spec);
   base::Status AddVsock(MachineSpec::VsockSpec spec);
   base::Status AddDevice(std::unique_ptr<VirtioDevice> device);

@@ -10,6 +10,7 @@
 #include "base/event_loop.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "vmm/devices/blk_queue.h"
 #include "vmm/devices/net.h"
 
 // A virtual machine, whatever its processor is.
@@ -51,6 +52,10 @@ struct MachineSpec {
     NetIdentity identity;
     base::UniqueFd vhost_user_listener;  // software only
   };
+  struct DiskSpec {
+    BlkDisk disk;
+    base::UniqueFd vhost_user;  // software only
+  };
   struct SoftwareEnds {
     base::UniqueFd vsock_vhost_user;
     base::UniqueFd qmp;
@@ -67,6 +72,7 @@ struct MachineSpec {
   std::optional<VsockSpec> vsock;
   std::vector<ShareSpec> shares;
   std::vector<NetSpec> nets;
+  std::vector<DiskSpec> disks;
   SoftwareEnds software;
 };
 

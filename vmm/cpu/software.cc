@@ -3,6 +3,8 @@
 #include <algorithm>
 #include <cctype>
 
+#include "vmm/devices/blk_format.h"
+
 namespace holt::vmm {
 
 using base::Code;
@@ -99,6 +101,13 @@ base::Result<std::vector<std::string>> SoftwareArgv(const SoftwareSpec& spec) {
                      "ctrl_rx_extra=off,ctrl_vlan=off,ctrl_mac_addr=off,ctrl_guest_offloads=off,"
                      "guest_announce=off",
                      i, net.mac, several, several)});
+  }
+  for (size_t i = 0; i < spec.disk_fds.size(); ++i) {
+    if (spec.disk_fds[i] < 0)
+      return MakeError(Code::kInvalidArgument, "disk {} has no descriptor", i);
+    add({"-chardev", fmt::format("socket,id=disk{},fd={}", i, spec.disk_fds[i]), "-device",
+         fmt::format("vhost-user-blk,chardev=disk{},num-queues={},queue-size={},config-wce=off", i,
+                     blk::QueuesFor(spec.vcpus), blk::kQueueSize)});
   }
   return argv;
 }

@@ -38,6 +38,8 @@ struct SoftwareSpec {
     uint32_t queue_pairs = 1;
   };
   std::vector<Net> nets;
+  // Connected vhost-user sockets, one for each disk, the front end's side.
+  std::vector<int> disk_fds;
 };
 
 // QEMU's command line for the machine. Pure: opens nothing. Errors: a tag or a number that QEMU's

@@ -60,6 +60,8 @@ Result<std::unique_ptr<Machine>> SoftwareMachine::Create(base::EventLoop& loop, 
                 "vsock");
   for (size_t i = 0; i < spec.nets.size(); ++i)
     TRY_CONTEXT(raw->ServeNet(std::move(spec.nets[i])), fmt::format("net {}", i));
+  for (MachineSpec::DiskSpec& disk : spec.disks)
+    TRY_CONTEXT(raw->ServeDisk(std::move(disk), spec.vcpus), "disk");
   return std::unique_ptr<Machine>(std::move(machine));
 }
 
@@ -70,6 +72,22 @@ Status SoftwareMachine::ServeNet(MachineSpec::NetSpec spec) {
   TRY_ASSIGN(auto server, NetVhostUserServer::Create(loop_, std::move(spec.vhost_user_listener),
                                                      std::move(pairs)));
   nets_.push_back(std::move(server));
+  return {};
+}
+
+Status SoftwareMachine::ServeDisk(MachineSpec::DiskSpec spec, uint32_t vcpus) {
+  if (!spec.vhost_user) return MakeError(Code::kInvalidArgument, "no vhost-user descriptor");
+  TRY_ASSIGN(auto blk, Blk::Create(loop_, std::move(spec.disk), vcpus));
+  ServedDisk served;
+  served.device = std::make_unique<BlkVhostUser>(std::move(blk));
+  vhost_user::Backend::Options options;
+  options.loop = &loop_;
+  options.socket = std::move(spec.vhost_user);
+  options.device = served.device.get();
+  // QEMU's end is told by QMP, which knows the reason.
+  options.on_closed = [](const base::Error& why) { base::log::Debug("disk: {}", why.message()); };
+  TRY_ASSIGN(served.backend, vhost_user::Backend::Create(std::move(options)));
+  disks_.push_back(std::move(served));
   return {};
 }
 

@@ -4,6 +4,7 @@
 
 #include "vmm/cpu/machine.h"
 #include "vmm/cpu/qmp.h"
+#include "vmm/devices/blk_vhost_user.h"
 #include "vmm/devices/console_log.h"
 #include "vmm/devices/net_vhost_user.h"
 #include "vmm/devices/vsock_vhost_user.h"
@@ -29,6 +30,7 @@ class SoftwareMachine : public Machine {
  private:
   SoftwareMachine(base::EventLoop& loop, base::UniqueFd console, base::UniqueFd console_source,
                   ExitCallback on_exit);
+  base::Status ServeDisk(MachineSpec::DiskSpec spec, uint32_t vcpus);
   base::Status ServeNet(MachineSpec::NetSpec spec);
   base::Status ServeVsock(MachineSpec::VsockSpec spec, base::UniqueFd socket);
   void ReadConsole();
@@ -43,6 +45,11 @@ class SoftwareMachine : public Machine {
   std::unique_ptr<VsockVhostUser> vsock_;
   std::unique_ptr<vhost_user::Backend> vsock_backend_;
   std::vector<std::unique_ptr<NetVhostUserServer>> nets_;
+  struct ServedDisk {
+    std::unique_ptr<BlkVhostUser> device;
+    std::unique_ptr<vhost_user::Backend> backend;  // goes first
+  };
+  std::vector<ServedDisk> disks_;
   bool started_ = false;
   bool killed_ = false;
   bool exited_ = false;

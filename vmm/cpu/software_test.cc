@@ -96,6 +96,20 @@ TEST(SoftwareArgvTest, NetworksAreVhostUser) {
   }
 }
 
+// A disk leads to a socket of ours, never to a file or device of the host's.
+TEST(SoftwareArgvTest, DisksAreVhostUser) {
+  SoftwareSpec spec = Good();
+  spec.vcpus = 2;
+  spec.disk_fds = {17, 18};
+  auto argv = SoftwareArgv(spec);
+  ASSERT_TRUE(argv.ok()) << argv.error().message();
+  EXPECT_THAT(*argv, Contains("socket,id=disk1,fd=18"));
+  EXPECT_THAT(*argv, Contains(HasSubstr("vhost-user-blk,chardev=disk1,num-queues=2,")));
+  EXPECT_THAT(*argv, Not(Contains("-drive")));
+  spec.disk_fds = {-1};
+  EXPECT_FALSE(SoftwareArgv(spec).ok());
+}
+
 TEST(SoftwareArgvTest, RefusesNonsense) {
   SoftwareSpec spec = Good();
   spec.vcpus = 0;

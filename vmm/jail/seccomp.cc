@@ -108,7 +108,7 @@ Status AllowWithoutBits(scmp_filter_ctx context, int call, unsigned argument, ui
 
 }  // namespace
 
-Status InstallSeccomp(SeccompPolicy policy) {
+Status InstallSeccomp(SeccompPolicy policy, SeccompExtras extras) {
   Filter filter;
   if (filter.context == nullptr) return MakeError(Code::kInternal, "seccomp: no filter");
   scmp_filter_ctx context = filter.context;
@@ -127,6 +127,8 @@ Status InstallSeccomp(SeccompPolicy policy) {
   // What a guest that has just started takes from a tap.
   TRY(AllowWithArgument(context, SCMP_SYS(ioctl), 1, TUNSETOFFLOAD));
   TRY(AllowWithArgument(context, SCMP_SYS(ioctl), 1, TUNSETQUEUE));
+  if (extras.rings)
+    TRY(Check(seccomp_rule_add(context, SCMP_ACT_ALLOW, SCMP_SYS(io_uring_enter), 0), "rule"));
   if (policy == SeccompPolicy::kKvm)
     for (unsigned long request : kKvmIoctls)
       TRY(AllowWithArgument(context, SCMP_SYS(ioctl), 1, request));

@@ -1,0 +1,124 @@
+// A guest that does anything with the rings, buffers and headers of virtio-blk. The disk must keep
+// its size, what is in front and behind its file must stay, and every request must end.
+#include <sys/mman.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include <cstdlib>
+#include <cstring>
+
+#include "base/log.h"
+#include "vmm/devices/blk.h"
+#include "vmm/virtio/fake_driver.h"
+
+namespace holt::vmm {
+namespace {
+
+struct __attribute__((packed)) Step {
+  uint8_t action;
+  uint8_t small;
+  uint16_t offset;
+  uint64_t value;
+};
+
+class Port : public QueuePort {
+ public:
+  Queue& queue() override { return queue_; }
+  void Notify() override { (void)queue_.NeedsNotify(); }
+  void ReportBroken(const base::Error&) override {}
+
+ private:
+  Queue queue_{blk::kQueueSize};
+};
+
+constexpr uint64_t kMemory = 256 << 10;
+constexpr uint16_t kSize = 16;
+constexpr uint64_t kDisk = 64 << 10;
+
+// The device for the life of the process: each input starts with a reset.
+struct Machine {
+  std::unique_ptr<base::EventLoop> loop = *base::EventLoop::Create();
+  std::shared_ptr<const GuestMemory> memory = MakeTestMemory(kMemory);
+  int file = memfd_create("disk", MFD_CLOEXEC);
+  std::unique_ptr<BlkDevice> device;
+  Port port;
+
+  Machine() {
+    if (ftruncate(file, kDisk) != 0) abort();
+    BlkDisk disk;
+    disk.fd.Reset(dup(file));
+    disk.bytes = kDisk;
+    disk.id = "holt-0";
+    auto blk = Blk::Create(*loop, std::move(disk), 1);
+    if (!blk) abort();
+    device = std::make_unique<BlkDevice>(std::move(*blk));
+  }
+  void Stop() {
+    device->Stop();
+    if (port.queue().in_flight() != 0) abort();
+    port.queue().Stop();
+    struct stat now {};
+    if (fstat(file, &now) != 0 || now.st_size != static_cast<off_t>(kDisk)) abort();
+  }
+  void Start(const Step& step) {
+    Stop();
+    FakeDriver driver(memory, kSize, 0x1000);
+    QueuePort* ports[] = {&port};
+    if (!port.queue().Start(memory, driver.Config((step.small & 1) != 0, (step.small & 2) != 0)))
+      abort();
+    if (!device->Start(0, ports)) abort();
+    device->OnKick(0);
+  }
+};
+
+void Run(Machine& machine, const Step& step) {
+  const uint64_t value = step.value;  // aligned
+  switch (step.action % 6) {
+    case 0:
+      return machine.Start(step);
+    case 1:
+      (void)machine.memory->Write(GuestAddr(step.offset), value);
+      return;
+    case 2:
+      (void)machine.memory->Write(GuestAddr(0x1000 + step.offset % 0x2000), value);
+      return;
+    case 3:
+      if (machine.port.queue().running()) machine.device->OnKick(0);
+      return;
+    case 4:
+      machine.loop->RunOnce(std::chrono::seconds(0));
+      return;
+    case 5: {
+      // A request that comes further than chance would.
+      FakeDriver driver(machine.memory, kSize, 0x1000);
+      const blk::Header header{step.small % 16u, 0, value};
+      (void)machine.memory->Write(GuestAddr(0x10000), header);
+      const bool in = step.small == blk::kIn || step.small == blk::kGetId;
+      const FakeDriver::Buffer buffers[] = {
+          {0x10000, 16, false}, {0x11000, step.offset, in}, {0x10100, 1, true}};
+      driver.Offer(0, buffers);
+      if (machine.port.queue().running()) machine.device->OnKick(0);
+      return;
+    }
+  }
+}
+
+}  // namespace
+}  // namespace holt::vmm
+
+extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
+  using namespace holt::vmm;
+  static Machine machine;
+  holt::base::log::SetLevel(holt::base::log::Level::kError);
+  Step start{};
+  start.small = 1;
+  machine.Start(start);
+  for (size_t at = 0; at + sizeof(Step) <= size; at += sizeof(Step)) {
+    Step step;
+    std::memcpy(&step, data + at, sizeof step);
+    Run(machine, step);
+  }
+  machine.loop->RunOnce(std::chrono::seconds(0));
+  machine.Stop();
+  return 0;
+}
