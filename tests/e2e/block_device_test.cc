@@ -192,7 +192,8 @@ TEST_F(BlockDeviceTest, WhatTheHostHasNotIsNamed) {
   EXPECT_NE(Create("c").status, 0);
   EXPECT_THAT(Log(),
               HasSubstr("linux.devices[0]: /dev/data: the host has no block device 4000:77"));
-  EXPECT_EQ(ErrorOf(Run({"--device", Scratch("none"), "demo", "true"})).find("--device"), 0u);
+  EXPECT_THAT(ErrorOf(Run({"--device", Scratch("none"), "demo", "true"})),
+              HasSubstr("--device: " + Scratch("none")));
   EXPECT_THAT(ErrorOf(Run({"--device", "/dev/null", "demo", "true"})),
               HasSubstr("/dev/null: is no block device"));
 }
@@ -220,8 +221,11 @@ TEST_F(BlockDeviceTest, AnEnginesRulesAreTheGuestsAndItsCountersTheHosts) {
                   "dd if=/dev/zero of=/dev/data bs=1M count=2 conv=fsync 2>&1 | grep -c copied"})
                 .out,
             "1\n");
+  // As in runc's format, a zero is left out.
+  const std::string minor =
+      loop.minor() == 0 ? "" : "\"minor\":" + std::to_string(loop.minor()) + ",";
   EXPECT_THAT(Holt({"events", "--stats", "c"}).out,
-              HasSubstr("\"major\":7,\"minor\":" + std::to_string(loop.minor())));
+              HasSubstr("\"major\":7," + minor + "\"op\":\"Write\",\"value\":2097152"));
   EXPECT_EQ(Holt({"delete", "--force", "c"}).status, 0);
 }
 
