@@ -1,8 +1,14 @@
 #include "shim/monitor/resolver.h"
 
+#include <fcntl.h>
 #include <gtest/gtest.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+#include <vector>
 
 #include "base/file.h"
+#include "base/socket.h"
 
 namespace holt::shim {
 namespace {
@@ -29,6 +35,30 @@ TEST(ResolverTest, OnlyTheEnginesFileIsAsked) {
   config.mounts[0].source = "c/mounts/0";
   EXPECT_TRUE(UsesDockersResolver(config, share));
   EXPECT_TRUE(base::RemoveTree(share).ok());
+}
+
+// Each that goes on holds two descriptors of the monitor's for as long as half a minute.
+TEST(ResolverTest, OnlySoManyAreServedAtOnce) {
+  if (geteuid() != 0) GTEST_SKIP() << "joins a network namespace: needs root";
+  const std::string directory = ::testing::TempDir() + "/resolver-many";
+  ASSERT_TRUE(base::MakeDirs(directory).ok());
+  auto loop = *base::EventLoop::Create();
+  auto network = *base::Open("/proc/thread-self/ns/net", O_RDONLY);
+  auto resolver = *Resolver::Start(*loop, *base::ListenUnix(directory + "/udp", 256),
+                                   *base::ListenUnix(directory + "/tcp", 256), network.get());
+  std::vector<base::UniqueFd> guests;
+  for (size_t i = 0; i < Resolver::kMaxAtOnce + 50; ++i) {
+    guests.push_back(*base::ConnectUnix(directory + "/udp", SOCK_NONBLOCK));
+    loop->RunOnce(std::chrono::milliseconds(50));
+  }
+  size_t turned_away = 0;
+  for (const base::UniqueFd& guest : guests) {
+    char byte;
+    if (recv(guest.get(), &byte, 1, MSG_DONTWAIT) == 0) ++turned_away;
+  }
+  EXPECT_EQ(turned_away, 50u);
+  resolver.reset();
+  EXPECT_TRUE(base::RemoveTree(directory).ok());
 }
 
 }  // namespace
