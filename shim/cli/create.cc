@@ -48,7 +48,6 @@ base::Result<oci::Config> ReadBundle(const std::string& bundle) {
   return config;
 }
 
-// The machine that the bundle's own limits ask for.
 base::Status CheckFlags(const CreateFlags& flags, const oci::Config& config, bool foreground) {
   if (flags.preserve_fds != 0)
     return MakeError(

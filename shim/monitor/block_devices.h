@@ -27,8 +27,7 @@ inline constexpr size_t kMaxBlockDevices = 8;
 //
 // Left out, for nodes of them are the guest's own devices as ever: what the rules do not allow,
 // loop devices that have no file here, and everything when the rules allow every device (an
-// engine's
-// --privileged lists whatever the host has).
+// engine's --privileged lists whatever the host has).
 base::Result<std::vector<BlockDevice>> OpenBlockDevices(const oci::Config& config);
 
 }  // namespace holt::shim

@@ -12,10 +12,10 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "base/relay.h"
 #include "base/socket.h"
 #include "rpc/datagram.h"
 #include "shim/network/namespace.h"
-#include "shim/stdio/pump.h"
 
 namespace holt::shim {
 namespace {
@@ -116,30 +116,20 @@ class Resolver::Query : public Flow {
 // A connection, byte for byte.
 class Resolver::Connection : public Flow {
  public:
-  Connection(Resolver& owner, UniqueFd guest, UniqueFd resolver)
-      : Flow(owner, std::move(guest), std::move(resolver)),
-        // A pump watches what it waits for; one descriptor has one watch.
-        guest_out_(fcntl(guest_.get(), F_DUPFD_CLOEXEC, 0)),
-        resolver_out_(fcntl(resolver_.get(), F_DUPFD_CLOEXEC, 0)),
-        there_(loop_, guest_.get(), resolver_out_.get()),
-        back_(loop_, resolver_.get(), guest_out_.get()) {}
+  using Flow::Flow;
+  ~Connection() override {
+    if (auto relay = relay_.lock()) relay->Abort();
+  }
   Status Start() override {
-    if (!guest_out_ || !resolver_out_) return HOLT_ERRNO("duplicate a socket");
-    TRY(there_.Start([this](const Status& status) { OnEnd(status, resolver_out_.get()); }));
-    return back_.Start([this](const Status& status) { OnEnd(status, guest_out_.get()); });
+    TRY_ASSIGN(relay_, base::Relay::Start(loop_, std::move(guest_), std::move(resolver_),
+                                          [this, weak = weak_from_this()] {
+                                            if (!weak.expired()) End();
+                                          }));
+    return {};
   }
 
  private:
-  void OnEnd(const Status& status, int target) {
-    shutdown(target, SHUT_WR);
-    if (!status || ++ended_ == 2) End();
-  }
-
-  UniqueFd guest_out_;
-  UniqueFd resolver_out_;
-  Pump there_;
-  Pump back_;
-  int ended_ = 0;
+  std::weak_ptr<base::Relay> relay_;
 };
 
 Result<std::unique_ptr<Resolver>> Resolver::Start(base::EventLoop& loop, UniqueFd datagrams,
@@ -202,10 +192,13 @@ bool NamesDockersResolver(const std::string& resolv_conf) {
 }
 
 bool UsesDockersResolver(const oci::Config& config, const std::string& share) {
-  for (const oci::Mount& mount : config.mounts)
-    if (mount.destination == "/etc/resolv.conf")
-      return NamesDockersResolver(
-          base::ReadFile(share + "/" + mount.source, kMaxResolvConf).value_or(""));
+  for (const oci::Mount& mount : config.mounts) {
+    if (mount.destination != "/etc/resolv.conf") continue;
+    // Whatever is bound there: a FIFO is not waited for.
+    auto file = base::Open(share + "/" + mount.source, O_RDONLY | O_NONBLOCK);
+    auto text = file ? base::ReadFd(file->get(), kMaxResolvConf) : std::move(file).error();
+    return NamesDockersResolver(text.value_or(""));
+  }
   return false;
 }
 

@@ -3,6 +3,7 @@
 #include <fcntl.h>
 #include <gtest/gtest.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include <vector>
@@ -32,6 +33,9 @@ TEST(ResolverTest, OnlyTheEnginesFileIsAsked) {
   config.mounts[0].destination = "/etc/resolv.conf";
   config.mounts[0].source = "c/mounts/1";
   EXPECT_FALSE(UsesDockersResolver(config, share)) << "gone";
+  ASSERT_EQ(mkfifo((share + "/c/mounts/2").c_str(), 0600), 0);
+  config.mounts[0].source = "c/mounts/2";
+  EXPECT_FALSE(UsesDockersResolver(config, share)) << "and not waited for";
   config.mounts[0].source = "c/mounts/0";
   EXPECT_TRUE(UsesDockersResolver(config, share));
   EXPECT_TRUE(base::RemoveTree(share).ok());

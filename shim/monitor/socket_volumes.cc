@@ -3,7 +3,6 @@
 #include <fmt/core.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
-#include <unistd.h>
 
 #include <utility>
 
@@ -15,8 +14,6 @@ namespace {
 
 using namespace std::chrono_literals;
 
-// The first port for sockets; below are the agent's own.
-constexpr uint32_t kFirstPort = 1100;
 // A service whose queue is full is asked again, for a second in all.
 constexpr auto kRetry = 20ms;
 constexpr int kTries = 50;
@@ -25,28 +22,22 @@ constexpr int kTries = 50;
 
 SocketVolumes::~SocketVolumes() {
   alive_.reset();
-  for (auto& [port, target] : targets_) {
-    loop_.RemoveFd(target.listener.get());
-    unlink(fmt::format("{}{}", prefix_, port).c_str());
-  }
+  for (const Target& target : targets_) loop_.RemoveFd(target.guest.get());
   for (auto& [id, connection] : connections_) {
     if (connection.retry != 0) loop_.CancelTimer(connection.retry);
     if (auto relay = connection.relay.lock()) relay->Abort();
   }
 }
 
-base::Result<uint32_t> SocketVolumes::Add(base::UniqueFd node) {
-  const uint32_t port = kFirstPort + static_cast<uint32_t>(targets_.size());
-  const std::string path = fmt::format("{}{}", prefix_, port);
-  TRY_ASSIGN(base::UniqueFd listener, base::ListenUnix(path));
-  if (chown(path.c_str(), owner_, owner_) != 0) return HOLT_ERRNO("chown {}", path);
-  TRY(loop_.AddFd(listener.get(), EPOLLIN, [this, port](uint32_t) { OnAccept(port); }));
-  targets_[port] = {std::move(node), std::move(listener)};
-  return port;
+base::Status SocketVolumes::Add(base::UniqueFd node, base::UniqueFd guest) {
+  TRY(loop_.AddFd(guest.get(), EPOLLIN,
+                  [this, target = targets_.size()](uint32_t) { OnAccept(target); }));
+  targets_.push_back({std::move(node), std::move(guest)});
+  return {};
 }
 
-void SocketVolumes::OnAccept(uint32_t port) {
-  auto guest = base::AcceptUnix(targets_.at(port).listener.get());
+void SocketVolumes::OnAccept(size_t target) {
+  auto guest = base::AcceptUnix(targets_[target].guest.get());
   if (!guest) return;
   if (connections_.size() >= kMaxConnections) {
     if (!std::exchange(said_full_, true))
@@ -56,17 +47,17 @@ void SocketVolumes::OnAccept(uint32_t port) {
   }
   const uint64_t id = next_++;
   connections_[id].guest = std::move(*guest);
-  Connect(id, port);
+  Connect(id, target);
 }
 
-void SocketVolumes::Connect(uint64_t id, uint32_t port) {
+void SocketVolumes::Connect(uint64_t id, size_t target) {
   Connection& connection = connections_.at(id);
   connection.retry = 0;
   // By the descriptor: the very socket that was mounted, whatever its path leads to now.
-  auto host = base::ConnectUnix(fmt::format("/proc/self/fd/{}", targets_.at(port).node.get()),
+  auto host = base::ConnectUnix(fmt::format("/proc/self/fd/{}", targets_[target].node.get()),
                                 SOCK_NONBLOCK);
   if (!host && host.error().err() == EAGAIN && ++connection.tries < kTries) {
-    connection.retry = loop_.AddTimer(kRetry, [this, id, port] { Connect(id, port); });
+    connection.retry = loop_.AddTimer(kRetry, [this, id, target] { Connect(id, target); });
     return;
   }
   if (!host) {

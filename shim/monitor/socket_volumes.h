@@ -1,11 +1,9 @@
 #pragma once
 
-#include <sys/types.h>
-
 #include <cstdint>
 #include <map>
 #include <memory>
-#include <string>
+#include <vector>
 
 #include "base/event_loop.h"
 #include "base/relay.h"
@@ -21,21 +19,23 @@ class SocketVolumes {
   // Connections of a sandbox at once; others are refused. The agent asks for fewer.
   static constexpr size_t kMaxConnections = 256;
 
-  // `directory` is where holt-vmm, user `owner`, looks for "<name>_<port>" (vmm/devices/vsock.h).
-  SocketVolumes(base::EventLoop& loop, std::string directory, std::string name, uid_t owner)
-      : loop_(loop), prefix_(directory + "/" + name + "_"), owner_(owner) {}
+  // The first port for sockets; below are the agent's own.
+  static constexpr uint32_t kFirstPort = 1100;
+
+  explicit SocketVolumes(base::EventLoop& loop) : loop_(loop) {}
   ~SocketVolumes();
   SocketVolumes(const SocketVolumes&) = delete;
   SocketVolumes& operator=(const SocketVolumes&) = delete;
 
-  // `node` is an O_PATH descriptor of the socket. The port that leads to it.
-  base::Result<uint32_t> Add(base::UniqueFd node);
+  // What arrives at `guest`, which listens and does not block, goes to the socket of which `node`
+  // is an O_PATH descriptor.
+  base::Status Add(base::UniqueFd node, base::UniqueFd guest);
   size_t connections() const { return connections_.size(); }
 
  private:
   struct Target {
     base::UniqueFd node;
-    base::UniqueFd listener;
+    base::UniqueFd guest;
   };
   struct Connection {
     base::UniqueFd guest;  // until the host's socket takes it
@@ -43,13 +43,11 @@ class SocketVolumes {
     base::EventLoop::TimerId retry = 0;
     int tries = 0;
   };
-  void OnAccept(uint32_t port);
-  void Connect(uint64_t id, uint32_t port);
+  void OnAccept(size_t target);
+  void Connect(uint64_t id, size_t target);
 
   base::EventLoop& loop_;
-  std::string prefix_;
-  uid_t owner_;
-  std::map<uint32_t, Target> targets_;
+  std::vector<Target> targets_;
   std::map<uint64_t, Connection> connections_;
   uint64_t next_ = 1;
   bool said_full_ = false;

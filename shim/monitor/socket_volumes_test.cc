@@ -24,19 +24,19 @@ class SocketVolumesTest : public ::testing::Test {
     ASSERT_NE(mkdtemp(path.data()), nullptr);
     directory_ = path;
     loop_ = *base::EventLoop::Create();
-    sockets_ = std::make_unique<SocketVolumes>(*loop_, directory_, "vsock.sock", geteuid());
+    sockets_ = std::make_unique<SocketVolumes>(*loop_);
     service_ = *base::ListenUnix(Service(), 4);
-    auto port = sockets_->Add(*base::Open(Service(), O_PATH));
-    ASSERT_TRUE(port.ok()) << port.error().message();
-    port_ = *port;
+    auto added = sockets_->Add(*base::Open(Service(), O_PATH), *base::ListenUnix(Guest()));
+    ASSERT_TRUE(added.ok()) << added.error().message();
   }
   void TearDown() override {
     sockets_.reset();
     std::filesystem::remove_all(directory_);
   }
   std::string Service() const { return directory_ + "/service"; }
+  std::string Guest() const { return directory_ + "/guest"; }
   base::UniqueFd Dial() const {
-    auto fd = base::ConnectUnix(fmt::format("{}/vsock.sock_{}", directory_, port_), SOCK_NONBLOCK);
+    auto fd = base::ConnectUnix(Guest(), SOCK_NONBLOCK);
     return fd ? std::move(*fd) : base::UniqueFd();
   }
   void Turn(int times = 10) {
@@ -54,7 +54,6 @@ class SocketVolumesTest : public ::testing::Test {
   std::unique_ptr<base::EventLoop> loop_;
   std::unique_ptr<SocketVolumes> sockets_;
   base::UniqueFd service_;
-  uint32_t port_ = 0;
 };
 
 TEST_F(SocketVolumesTest, JoinsAConnectionToTheService) {

@@ -25,8 +25,8 @@ base::Result<Published> ParsePublished(std::string_view text);
 
 // All of them together: kAlreadyExists for a host's port that is to lead to two places,
 // kInvalidArgument for an address of a family that the host's network does not have, kUnsupported
-// for UDP on the host's loopback, and whatever
-// keeps a port from being bound now (it is in use, the address is not the host's), by its number.
+// for UDP on the host's loopback, and whatever keeps a port from being bound now (it is in use, the
+// address is not the host's), by its number.
 base::Status CheckPublished(const std::vector<Published>& published, bool ipv4, bool ipv6);
 
 }  // namespace holt::shim::network

@@ -6,6 +6,7 @@
 #include <vector>
 
 #include "oci/device_rules.h"
+#include "shim/run/values.h"
 
 namespace holt::shim {
 
@@ -14,16 +15,6 @@ using base::MakeError;
 
 namespace {
 
-std::vector<std::string> Split(std::string_view text) {
-  std::vector<std::string> out;
-  while (true) {
-    const size_t colon = text.find(':');
-    out.emplace_back(text.substr(0, colon));
-    if (colon == std::string_view::npos) return out;
-    text.remove_prefix(colon + 1);
-  }
-}
-
 bool IsAccess(const std::string& text) {
   return !text.empty() && text.size() <= 3 && text.find_first_not_of("rwm") == std::string::npos;
 }
@@ -31,7 +22,7 @@ bool IsAccess(const std::string& text) {
 }  // namespace
 
 base::Result<GivenDevice> ParseDevice(std::string_view text) {
-  std::vector<std::string> parts = Split(text);
+  std::vector<std::string> parts = Split(text, ':');
   std::string access = "rwm";
   if (parts.size() > 1 && IsAccess(parts.back())) {
     access = parts.back();

@@ -123,13 +123,14 @@ Json DescribeLinux() {
   // Containers' limits are those of the guest's kernel, which has cgroup v2.
   out["cgroup"] = {{"v1", false},
                    {"v2", true},
-                   {"systemd", kSystemdCgroup},
+                   {"systemd", true},
                    {"systemdUser", false},
                    {"rdma", Accepts([](oci::Config& config) {
                       config.linux_->resources.emplace().rdma["mlx5_0"].hca_handles = 1;
                     })}};
   out["seccomp"] = DescribeSeccomp();
-  out["apparmor"] = Enabled([](oci::Config& config) { config.process->apparmor_profile = "x"; });
+  out["apparmor"] =
+      Enabled([](oci::Config& config) { config.process->apparmor_profile = "docker-default"; });
   out["selinux"] = Enabled([](oci::Config& config) { config.process->selinux_label = "x"; });
   out["intelRdt"] = Enabled([](oci::Config& config) { config.linux_->intel_rdt.emplace(); });
   out["memoryPolicy"] = MemoryPolicy();

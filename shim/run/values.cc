@@ -170,6 +170,16 @@ std::pair<std::string, std::string> SplitKeyValue(std::string_view text) {
   return {std::string(text.substr(0, equals)), std::string(text.substr(equals + 1))};
 }
 
+std::vector<std::string> Split(std::string_view text, char separator) {
+  std::vector<std::string> parts;
+  while (true) {
+    const size_t end = text.find(separator);
+    parts.emplace_back(text.substr(0, end));
+    if (end == std::string_view::npos) return parts;
+    text.remove_prefix(end + 1);
+  }
+}
+
 base::Result<int64_t> ParseDuration(std::string_view text) {
   auto invalid = [&] {
     return MakeError(Code::kInvalidArgument, "{}: not a length of time, like 5s or 1m30s",

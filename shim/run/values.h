@@ -4,6 +4,7 @@
 #include <string>
 #include <string_view>
 #include <utility>
+#include <vector>
 
 #include "base/result.h"
 #include "oci/runtime_spec.h"
@@ -34,6 +35,9 @@ base::Result<oci::Rlimit> ParseUlimit(std::string_view text);
 
 // "name=value"; without "=" the value is empty.
 std::pair<std::string, std::string> SplitKeyValue(std::string_view text);
+
+// What lies between the separators: always one part more than there are of them.
+std::vector<std::string> Split(std::string_view text, char separator);
 
 // A length of time, in nanoseconds: "5s", "1.5h", "1m30s", "500ms".
 base::Result<int64_t> ParseDuration(std::string_view text);

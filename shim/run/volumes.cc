@@ -16,16 +16,6 @@ namespace {
 using base::Code;
 using base::MakeError;
 
-std::vector<std::string> Split(std::string_view text, char separator) {
-  std::vector<std::string> parts;
-  while (true) {
-    size_t end = text.find(separator);
-    parts.emplace_back(text.substr(0, end));
-    if (end == std::string_view::npos) return parts;
-    text.remove_prefix(end + 1);
-  }
-}
-
 base::Result<std::string> HostPath(const std::string& path, const std::string& working_directory) {
   if (path.empty()) return MakeError(Code::kInvalidArgument, "the host's path is missing");
   if (path[0] == '/') return path;

@@ -32,12 +32,13 @@ class SoakTest : public BundleTest {
   };
   // What the monitor of this test's sandbox and its children use, by their programs' names.
   std::map<std::string, Usage> UsageNow() const {
-    const std::string monitor = "\nPPid:\t" + std::to_string(Monitor()) + "\n";
+    const std::string monitor = std::to_string(Monitor());
+    const std::string child = "\nPPid:\t" + monitor + "\n";
     std::map<std::string, Usage> usage;
     ForEachProcess([&](const std::string& pid, const std::string& name) {
       const std::string directory = "/proc/" + pid;
       auto status = base::ReadFile(directory + "/status", 1 << 16).value_or("");
-      if (pid != std::to_string(Monitor()) && status.find(monitor) == std::string::npos) return;
+      if (pid != monitor && status.find(child) == std::string::npos) return;
       auto memory = base::ReadFile(directory + "/smaps_rollup", 1 << 16).value_or("");
       Usage& of = usage[name];
       of.files += CountEntries(directory + "/fd");

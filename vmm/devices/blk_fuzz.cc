@@ -10,26 +10,11 @@
 #include "base/log.h"
 #include "vmm/devices/blk.h"
 #include "vmm/virtio/fake_driver.h"
+#include "vmm/virtio/fake_port.h"
+#include "vmm/virtio/fuzz_step.h"
 
 namespace holt::vmm {
 namespace {
-
-struct __attribute__((packed)) Step {
-  uint8_t action;
-  uint8_t small;
-  uint16_t offset;
-  uint64_t value;
-};
-
-class Port : public QueuePort {
- public:
-  Queue& queue() override { return queue_; }
-  void Notify() override { (void)queue_.NeedsNotify(); }
-  void ReportBroken(const base::Error&) override {}
-
- private:
-  Queue queue_{blk::kQueueSize};
-};
 
 constexpr uint64_t kMemory = 256 << 10;
 constexpr uint16_t kSize = 16;
@@ -41,7 +26,7 @@ struct Machine {
   std::shared_ptr<const GuestMemory> memory = MakeTestMemory(kMemory);
   int file = memfd_create("disk", MFD_CLOEXEC);
   std::unique_ptr<BlkDevice> device;
-  Port port;
+  FakePort port{blk::kQueueSize};
 
   Machine() {
     if (ftruncate(file, kDisk) != 0) abort();
@@ -60,7 +45,7 @@ struct Machine {
     struct stat now {};
     if (fstat(file, &now) != 0 || now.st_size != static_cast<off_t>(kDisk)) abort();
   }
-  void Start(const Step& step) {
+  void Start(const FuzzStep& step) {
     Stop();
     FakeDriver driver(memory, kSize, 0x1000);
     QueuePort* ports[] = {&port};
@@ -71,7 +56,7 @@ struct Machine {
   }
 };
 
-void Run(Machine& machine, const Step& step) {
+void Run(Machine& machine, const FuzzStep& step) {
   const uint64_t value = step.value;  // aligned
   switch (step.action % 6) {
     case 0:
@@ -110,14 +95,10 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace holt::vmm;
   static Machine machine;
   holt::base::log::SetLevel(holt::base::log::Level::kError);
-  Step start{};
+  FuzzStep start{};
   start.small = 1;
   machine.Start(start);
-  for (size_t at = 0; at + sizeof(Step) <= size; at += sizeof(Step)) {
-    Step step;
-    std::memcpy(&step, data + at, sizeof step);
-    Run(machine, step);
-  }
+  ForEachStep(data, size, [](const FuzzStep& step) { Run(machine, step); });
   machine.loop->RunOnce(std::chrono::seconds(0));
   machine.Stop();
   return 0;

@@ -11,6 +11,7 @@
 #include <set>
 
 #include "vmm/virtio/fake_driver.h"
+#include "vmm/virtio/fake_port.h"
 
 namespace holt::vmm {
 namespace {
@@ -25,18 +26,6 @@ constexpr uint64_t kRing = 0x1000;
 constexpr uint64_t kHeaderAt = 0x10000, kStatusAt = 0x11000, kDataAt = 0x20000;
 constexpr uint64_t kDiskSectors = 64;
 constexpr uint8_t kUntouched = 0xee;
-
-class TestPort : public QueuePort {
- public:
-  Queue& queue() override { return queue_; }
-  void Notify() override { notified += queue_.NeedsNotify() ? 1 : 0; }
-  void ReportBroken(const base::Error& error) override { broken = error.message(); }
-  std::string broken;
-  int notified = 0;
-
- private:
-  Queue queue_{blk::kQueueSize};
-};
 
 class BlkTest : public ::testing::Test {
  protected:
@@ -71,7 +60,7 @@ class BlkTest : public ::testing::Test {
   void Start() {
     driver_.emplace(memory_, kSize, kRing);
     driver_->WriteBytes(kRing, std::string(FakeDriver::RingBytes(kSize), '\0'));
-    port_ = std::make_unique<TestPort>();
+    port_ = std::make_unique<FakePort>(blk::kQueueSize);
     ASSERT_TRUE(port_->queue().Start(memory_, driver_->Config(true)).ok());
     QueuePort* ports[] = {port_.get()};
     ASSERT_TRUE(device_->Start(0, ports).ok());
@@ -135,7 +124,7 @@ class BlkTest : public ::testing::Test {
   std::unique_ptr<BlkDevice> device_;
   std::shared_ptr<const GuestMemory> memory_ = MakeTestMemory(1 << 20);
   std::optional<FakeDriver> driver_;
-  std::unique_ptr<TestPort> port_;
+  std::unique_ptr<FakePort> port_;
   uint32_t length_ = 0;
 };
 

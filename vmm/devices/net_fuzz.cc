@@ -10,28 +10,13 @@
 #include "base/log.h"
 #include "vmm/devices/net.h"
 #include "vmm/virtio/fake_driver.h"
+#include "vmm/virtio/fake_port.h"
+#include "vmm/virtio/fuzz_step.h"
 
 namespace holt::vmm {
 namespace {
 
 using net::Header;
-
-struct __attribute__((packed)) Step {
-  uint8_t action;
-  uint8_t small;
-  uint16_t offset;
-  uint64_t value;
-};
-
-class Port : public QueuePort {
- public:
-  Queue& queue() override { return queue_; }
-  void Notify() override { (void)queue_.NeedsNotify(); }
-  void ReportBroken(const base::Error&) override {}
-
- private:
-  Queue queue_{NetQueues::kQueueSize};
-};
 
 constexpr uint64_t kMemory = 256 << 10;
 constexpr uint16_t kSize = 16;
@@ -42,8 +27,8 @@ struct Machine {
   std::shared_ptr<const GuestMemory> memory = MakeTestMemory(kMemory);
   base::UniqueFd wire;
   std::unique_ptr<NetDevice> device;
-  Port receive;
-  Port transmit;
+  FakePort receive{NetQueues::kQueueSize};
+  FakePort transmit{NetQueues::kQueueSize};
   uint64_t features = 0;
 
   Machine() {
@@ -60,7 +45,7 @@ struct Machine {
     receive.queue().Stop();
     transmit.queue().Stop();
   }
-  void Start(const Step& step) {
+  void Start(const FuzzStep& step) {
     Stop();
     features = step.value & net::kOffloadFeatures;
     const bool indirect = (step.small & 1) != 0;
@@ -92,7 +77,7 @@ struct Machine {
   }
 };
 
-void Run(Machine& machine, const Step& step) {
+void Run(Machine& machine, const FuzzStep& step) {
   const uint64_t value = step.value;  // aligned
   switch (step.action % 7) {
     case 0:
@@ -140,15 +125,11 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace holt::vmm;
   static Machine machine;
   holt::base::log::SetLevel(holt::base::log::Level::kError);
-  Step start{};
+  FuzzStep start{};
   start.value = ~0ull;
   start.small = 1;
   machine.Start(start);
-  for (size_t at = 0; at + sizeof(Step) <= size; at += sizeof(Step)) {
-    Step step;
-    std::memcpy(&step, data + at, sizeof step);
-    Run(machine, step);
-  }
+  ForEachStep(data, size, [](const FuzzStep& step) { Run(machine, step); });
   machine.loop->RunOnce(std::chrono::seconds(0));
   machine.Stop();
   machine.DrainWire();

@@ -3,9 +3,11 @@
 #include <sys/eventfd.h>
 
 #include <array>
+#include <deque>
 
 #include "vmm/devices/net.h"
 #include "vmm/virtio/fake_driver.h"
+#include "vmm/virtio/fake_port.h"
 
 namespace holt::vmm {
 namespace {
@@ -16,18 +18,6 @@ constexpr uint16_t kSize = 16;
 constexpr uint64_t kData = 0x80000;
 constexpr uint64_t kAnswer = 0x90000;
 constexpr uint64_t kFeatures = net::kOffloadFeatures | net::kControlQueue | net::kMultiQueue;
-
-class Port : public QueuePort {
- public:
-  Queue& queue() override { return queue_; }
-  void Notify() override { ++notified; }
-  void ReportBroken(const base::Error& error) override { broken = error.message(); }
-  std::string broken;
-  int notified = 0;
-
- private:
-  Queue queue_{NetQueues::kQueueSize};
-};
 
 struct Seen {
   bool active = true;
@@ -64,8 +54,10 @@ class NetPairsTest : public ::testing::Test {
     auto pairs = MakeNetPairs(*loop_, std::move(ends));
     ASSERT_TRUE(pairs.ok()) << pairs.error().message();
     device_.emplace(NetIdentity{}, std::move(*pairs));
-    for (size_t i = 0; i <= kControlIndex; ++i)
+    for (size_t i = 0; i <= kControlIndex; ++i) {
       drivers_.emplace_back(memory_, kSize, 0x1000 + i * 0x2000);
+      ports_.emplace_back(NetQueues::kQueueSize);
+    }
   }
   void Start(uint64_t features = kFeatures) {
     std::vector<QueuePort*> ports;
@@ -110,7 +102,7 @@ class NetPairsTest : public ::testing::Test {
   std::optional<NetDevice> device_;
   std::shared_ptr<const GuestMemory> memory_ = MakeTestMemory(1 << 20);
   std::vector<FakeDriver> drivers_;
-  std::array<Port, kControlIndex + 1> ports_;
+  std::deque<FakePort> ports_;  // of each queue
 };
 
 TEST_F(NetPairsTest, AreOfferedWithAControlQueue) {
@@ -156,15 +148,33 @@ TEST_F(NetPairsTest, CommandsThatMakeNoSenseChangeNothing) {
   EXPECT_EQ(Active(), "110");
 }
 
-TEST_F(NetPairsTest, ADriverThatNeverStopsAskingGetsARingful) {
+TEST_F(NetPairsTest, MoreCommandsThanTheRingHasPlacesAreAnError) {
   Start();
   FakeDriver& control = drivers_[kControlIndex];
-  // One buffer, said to be there again and again: more often than the ring is long is an error.
+  // One buffer, said to be there again and again.
   control.WriteDescriptor(0, kAnswer, 1, 2, 0);
   for (int i = 0; i < 16; ++i) control.SetAvailableSlot(static_cast<uint16_t>(i), 0);
   control.SetAvailableIndex(1000);
   device_->OnKick(kControlIndex);
   EXPECT_NE(ports_[kControlIndex].broken, "");
+}
+
+TEST_F(NetPairsTest, ADriverThatNeverStopsAskingGetsARingful) {
+  Start();
+  device_->Stop();
+  // Longer than the device's: commands that are added while they are taken.
+  FakePort endless(1024);
+  FakeDriver control(memory_, 512, 0xa0000);
+  ASSERT_TRUE(endless.queue().Start(memory_, control.Config()).ok());
+  std::vector<QueuePort*> ports;
+  for (FakePort& port : ports_) ports.push_back(&port);
+  ports[kControlIndex] = &endless;
+  ASSERT_TRUE(device_->Start(kFeatures, ports).ok());
+  const FakeDriver::Buffer answer{kAnswer, 1, true};
+  for (uint16_t i = 0; i < 3 * NetDevice::kControlQueueSize; ++i)
+    control.Offer(i, std::span(&answer, 1));
+  device_->OnKick(kControlIndex);
+  EXPECT_EQ(control.TakeUsed().size(), size_t{NetDevice::kControlQueueSize});
 }
 
 TEST_F(NetPairsTest, ADriverWithoutMultiQueueHasItsControlQueueBehindTheFirstPair) {
@@ -173,7 +183,7 @@ TEST_F(NetPairsTest, ADriverWithoutMultiQueueHasItsControlQueueBehindTheFirstPai
   EXPECT_EQ(SetPairs(2, 2), net::kControlError);
   EXPECT_EQ(Active(), "100");
   device_->Stop();
-  for (Port& port : ports_) port.queue().Stop();
+  for (FakePort& port : ports_) port.queue().Stop();
   Start(net::kOffloadFeatures);
   device_->OnKick(kControlIndex);
   device_->OnKick(2);

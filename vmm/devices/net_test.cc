@@ -8,6 +8,7 @@
 #include <deque>
 
 #include "vmm/virtio/fake_driver.h"
+#include "vmm/virtio/fake_port.h"
 
 namespace holt::vmm {
 namespace {
@@ -19,18 +20,6 @@ constexpr uint16_t kSize = 16;
 constexpr uint64_t kReceiveRing = 0x1000, kTransmitRing = 0x4000;
 constexpr uint64_t kReceiveData = 0x10000, kTransmitData = 0x80000;
 constexpr uint32_t kReceiveBuffer = 2048;
-
-class TestPort : public QueuePort {
- public:
-  Queue& queue() override { return queue_; }
-  void Notify() override { notified += queue_.NeedsNotify() ? 1 : 0; }
-  void ReportBroken(const base::Error& error) override { broken = error.message(); }
-  std::string broken;
-  int notified = 0;
-
- private:
-  Queue queue_{NetQueues::kQueueSize};
-};
 
 std::string Frame(size_t bytes, char fill = 'x') { return std::string(bytes, fill); }
 
@@ -126,8 +115,8 @@ class NetTest : public ::testing::Test {
   std::shared_ptr<const GuestMemory> memory_ = MakeTestMemory(1 << 20);
   FakeDriver receive_{memory_, kSize, kReceiveRing};
   FakeDriver transmit_{memory_, kSize, kTransmitRing};
-  TestPort receive_port_;
-  TestPort transmit_port_;
+  FakePort receive_port_{NetQueues::kQueueSize};
+  FakePort transmit_port_{NetQueues::kQueueSize};
   std::deque<FakeDriver::Used> used_;
   unsigned offloads_ = 99;
   int next_receive_ = 0;

@@ -12,6 +12,7 @@
 
 #include "base/socket.h"
 #include "vmm/virtio/fake_driver.h"
+#include "vmm/virtio/fake_port.h"
 
 namespace holt::vmm {
 namespace {
@@ -23,18 +24,6 @@ constexpr uint16_t kSize = 16;
 constexpr uint64_t kReceiveRing = 0x1000, kTransmitRing = 0x4000;
 constexpr uint64_t kReceiveData = 0x10000, kTransmitData = 0x80000;
 constexpr uint32_t kReceiveBuffer = 4096;
-
-class TestPort : public QueuePort {
- public:
-  explicit TestPort(uint16_t max_size = 256) : queue_(max_size) {}
-  Queue& queue() override { return queue_; }
-  void Notify() override { (void)queue_.NeedsNotify(); }
-  void ReportBroken(const base::Error& error) override { broken = error.message(); }
-  std::string broken;
-
- private:
-  Queue queue_;
-};
 
 struct Packet {
   Header header;
@@ -144,7 +133,7 @@ class VsockTest : public ::testing::Test {
   std::shared_ptr<const GuestMemory> memory_ = MakeTestMemory(0x200000);
   FakeDriver receive_{memory_, kSize, kReceiveRing};
   FakeDriver transmit_{memory_, kSize, kTransmitRing};
-  TestPort receive_port_, transmit_port_;
+  FakePort receive_port_{Vsock::kQueueSize}, transmit_port_{Vsock::kQueueSize};
   std::unique_ptr<Vsock> vsock_;
   base::UniqueFd host_;
   unsigned next_receive_ = 0, next_transmit_ = 0;
@@ -372,7 +361,7 @@ TEST_F(VsockTest, FullReceiveRingDoesNotFreezeTheDevice) {
 // The ring is longer than any driver's, as one is to which another processor goes on adding.
 TEST_F(VsockTest, ABusyGuestLeavesTheLoopToOthers) {
   constexpr uint16_t kPackets = Vsock::kBudget + 100;
-  TestPort port(1024);
+  FakePort port(1024);
   FakeDriver rings(memory_, 1024, 0x100000);
   ASSERT_TRUE(port.queue().Start(memory_, rings.Config()).ok());
   vsock_->SetQueue(Vsock::kTransmitQueue, &port);

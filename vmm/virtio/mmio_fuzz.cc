@@ -5,16 +5,10 @@
 #include "vmm/devices/console.h"
 #include "vmm/devices/rng.h"
 #include "vmm/virtio/fake_mmio_driver.h"
+#include "vmm/virtio/fuzz_step.h"
 
 namespace holt::vmm {
 namespace {
-
-struct __attribute__((packed)) Step {
-  uint8_t action;
-  uint8_t bytes;
-  uint16_t offset;
-  uint64_t value;
-};
 
 // Both devices, for the life of the process: each input starts with a reset.
 struct Machine {
@@ -34,11 +28,11 @@ struct Machine {
   }
 };
 
-void Run(Machine& machine, MmioTransport& transport, const Step& step) {
+void Run(Machine& machine, MmioTransport& transport, const FuzzStep& step) {
   FakeMmioDriver driver(transport);
   std::array<std::byte, 8> value;
   std::memcpy(value.data(), &step.value, sizeof value);
-  const size_t bytes = size_t{1} << (step.bytes & 3);
+  const size_t bytes = size_t{1} << (step.small & 3);
   const uint64_t offset = step.offset % (kMmioBytes - bytes + 1);
   switch (step.action % 8) {
     case 0:
@@ -54,7 +48,7 @@ void Run(Machine& machine, MmioTransport& transport, const Step& step) {
       driver.Negotiate(kFeatureVersion1 | (step.value & (kFeatureEventIdx | kFeatureIndirectDesc)));
       return;
     case 4:
-      driver.SetQueue(step.bytes & 1, {.size = static_cast<uint16_t>(1u << (step.offset & 7)),
+      driver.SetQueue(step.small & 1, {.size = static_cast<uint16_t>(1u << (step.offset & 7)),
                                        .descriptors = GuestAddr(step.value & 0xfff0),
                                        .available = GuestAddr((step.value >> 16) & 0xfffe),
                                        .used = GuestAddr((step.value >> 32) & 0xfffc)});
@@ -80,11 +74,7 @@ extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   holt::base::log::SetLevel(holt::base::log::Level::kError);
   for (MmioTransport* transport : {machine.console.get(), machine.rng.get()}) {
     FakeMmioDriver(*transport).Write(MmioRegister::kStatus, 0);
-    for (size_t at = 0; at + sizeof(Step) <= size; at += sizeof(Step)) {
-      Step step;
-      std::memcpy(&step, data + at, sizeof step);
-      Run(machine, *transport, step);
-    }
+    ForEachStep(data, size, [transport](const FuzzStep& step) { Run(machine, *transport, step); });
     machine.loop->RunOnce(std::chrono::seconds(0));
   }
   return 0;

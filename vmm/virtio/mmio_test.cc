@@ -9,6 +9,7 @@
 #include "vmm/devices/console.h"
 #include "vmm/devices/rng.h"
 #include "vmm/virtio/fake_mmio_driver.h"
+#include "vmm/virtio/fake_port.h"
 
 namespace holt::vmm {
 namespace {
@@ -244,21 +245,10 @@ TEST_F(MmioTest, OddAccessesGiveZeroAndChangeNothing) {
   EXPECT_EQ(beyond, 0u);
 }
 
-// A queue longer than any device offers: a guest that adds buffers while they are taken looks like
-// this to the device, and one turn of the loop must not take them all.
-class LongPort : public QueuePort {
- public:
-  Queue& queue() override { return queue_; }
-  void Notify() override { (void)queue_.NeedsNotify(); }
-  void ReportBroken(const base::Error& error) override { ADD_FAILURE() << error.message(); }
-
- private:
-  Queue queue_{1024};
-};
-
 TEST_F(MmioTest, AnEndlessPrinterLeavesTheLoopToOthers) {
   FakeDriver rings(memory_, 512, 0x10000);
-  LongPort port;
+  // Longer than any that a device offers: one turn of the loop must not take them all.
+  FakePort port(1024);
   ASSERT_TRUE(port.queue().Start(memory_, rings.Config()).ok());
   ConsoleDevice console(*loop_, log_);
   QueuePort* const ports[] = {nullptr, &port};
@@ -275,7 +265,8 @@ TEST_F(MmioTest, AnEndlessPrinterLeavesTheLoopToOthers) {
 
 TEST_F(MmioTest, AGuestThatWantsRandomBytesForEverLeavesTheLoopToOthers) {
   FakeDriver rings(memory_, 512, 0x10000);
-  LongPort port;
+  // Longer than any that a device offers: one turn of the loop must not take them all.
+  FakePort port(1024);
   ASSERT_TRUE(port.queue().Start(memory_, rings.Config()).ok());
   RngDevice rng(*loop_);
   QueuePort* const ports[] = {&port};
