@@ -4,6 +4,8 @@ exit, and the memory of a container that sleeps.
 
     tests/perf/engines.py --build build/release [--accel software|kvm] [--runs 10] [--runsc FILE]
 
+After that, where the time goes: the same with each call of the runtime stamped (by a shell, which costs a little).
+
 A runtime that is not installed is left out, and said so. Memory is the PSS of conmon and of every process below it (Podman has
 no daemon); what is in a memfd, a guest's memory with holt and a container's with runsc, is told apart.
 """
@@ -40,6 +42,9 @@ class Podman:
             self.runtimes["runsc"] = os.path.join(work, "runsc")
             # Podman calls it with flags of runc's before the command; its own come first.
             self.script("runsc", f'exec {runsc} --root {work}/runsc-root --ignore-cgroups --network=none "$@"')
+        for runtime, path in list(self.runtimes.items()):
+            self.runtimes[f"{runtime}-stamped"] = os.path.join(work, f"{runtime}-stamped")
+            self.stamped_script(f"{runtime}-stamped", path)
         with open(os.path.join(work, "policy.json"), "w") as policy:
             policy.write('{"default":[{"type":"insecureAcceptAnything"}]}')
 
@@ -48,6 +53,32 @@ class Podman:
         with open(path, "w") as script:
             script.write(f"#!/bin/sh\n{line}\n")
         os.chmod(path, 0o755)
+
+    def stamped_script(self, name, runtime):
+        """Writes the verb, and when it began and ended, into the file `stamps`; the first word that is a verb is it."""
+        self.script(name, f"""begin=$(date +%s.%N)
+for word in "$@"; do
+  case $word in create | start | state | kill | delete) verb=$word; break;; esac
+done
+{runtime} "$@"
+status=$?
+echo "${{verb:-other}} $begin $(date +%s.%N)" >>{self.work}/stamps
+exit $status""")
+
+    def steps(self, runtime):
+        """[(step, seconds)] of one `run true`, in order, together all of it: each verb, and what is not the runtime's."""
+        stamps = os.path.join(self.work, "stamps")
+        open(stamps, "w").close()
+        now = time.time()
+        self.run_true(f"{runtime}-stamped")
+        ended = time.time()
+        with open(stamps) as lines:
+            calls = sorted((float(begin), float(end), verb) for verb, begin, end in map(str.split, lines))
+        steps, last = [], "begins"
+        for begin, end, verb in calls:
+            steps += [(f"{last} to {verb}", begin - now), (verb, end - begin)]
+            now, last = end, verb
+        return steps + [(f"{last} to the end", ended - now)]
 
     def words(self, runtime, *args):
         return ["podman", f"--root={self.work}/root", f"--runroot={self.work}/run", f"--tmpdir={self.work}/tmp",
@@ -103,17 +134,19 @@ def main():
 
     with tempfile.TemporaryDirectory(prefix="holt-perf-") as work:
         podman = Podman(work, os.path.abspath(options.build), options.accel, options.runsc)
-        for missing in {"holt", "crun", "runsc"} - set(podman.runtimes):
+        runtimes = [name for name in ("holt", "crun", "runsc") if name in podman.runtimes]
+        for missing in {"holt", "crun", "runsc"} - set(runtimes):
             print(f"{missing}: not installed, left out")
         podman.call("holt", "import", peer.demo_image(), "demo")
         try:
-            for runtime in podman.runtimes:
+            for runtime in runtimes:
                 podman.run_true(runtime)
-            seconds = {runtime: [] for runtime in podman.runtimes}
+            seconds = {runtime: [] for runtime in runtimes}
             for _ in range(options.runs):
-                for runtime in podman.runtimes:
+                for runtime in runtimes:
                     seconds[runtime].append(podman.run_true(runtime))
-            sizes = {runtime: podman.memory(runtime) for runtime in podman.runtimes}
+            sizes = {runtime: podman.memory(runtime) for runtime in runtimes}
+            steps = {runtime: [podman.steps(runtime) for _ in range(options.runs)] for runtime in runtimes}
         finally:
             podman.call("holt", "rm", "--all", "--force", "--time=0")
             podman.call("holt", "rmi", "--all", "--force")
@@ -127,6 +160,11 @@ def main():
         print(f"{runtime:8}{median:8.3f}{min(values):8.3f}{max(values):8.3f}  {ours / median:8.2f}   "
               f"{host:8.1f}{memfd:8.1f}  {ours_memory / (host + memfd):8.2f}")
     print(f"seconds, n {options.runs}; MiB of one that sleeps (accel {options.accel})")
+    for runtime in runtimes:
+        print(f"\n{runtime}, where the time goes:")
+        order = [name for name, _ in steps[runtime][0]]
+        for name in order:
+            print(f"  {statistics.median(dict(run).get(name, 0) for run in steps[runtime]):8.3f}  {name}")
 
 
 if __name__ == "__main__":
