@@ -30,7 +30,8 @@ Status CheckNamespaces(const std::vector<Namespace>& namespaces) {
     const Namespace& entry = namespaces[i];
     std::string item = fmt::format("linux.namespaces[{}]", i);
     if (!entry.path.empty() && entry.type != "network")
-      return Unsupported(item + ".path", "joining another container's namespace");
+      return Unsupported(item + ".path",
+                         fmt::format("joining another container's namespace ({})", entry.type));
   }
   return {};
 }

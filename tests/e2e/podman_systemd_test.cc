@@ -8,6 +8,7 @@ namespace holt {
 namespace {
 
 using testing::ContainsRegex;
+using testing::HasSubstr;
 
 constexpr char kInstalled[] = "/etc/containers/containers.conf.d/holt.conf";
 
@@ -106,6 +107,24 @@ TEST_F(PodmanSystemdTest, AnInitInFront) {
   Finished run = Run({"--rm", "--init", "demo", "sh", "-c", "cat /proc/1/comm; exit 6"});
   EXPECT_EQ(run.status, 6) << run.err;
   EXPECT_EQ(run.out, "podman-init\n");
+}
+
+TEST_F(PodmanSystemdTest, APodSharesNoNamespace) {
+  ASSERT_EQ(Podman({"pod", "create", "--name=none", "--share=none", "--infra=false"}).status, 0);
+  Finished run = Run({"--rm", "--pod=none", "demo", "echo", "in a pod"});
+  EXPECT_EQ(run.out, "in a pod\n") << run.err;
+  ASSERT_EQ(Run({"-d", "--name=c1", "--pod=none", "demo", "sleep", "1000"}).status, 0);
+  EXPECT_EQ(Podman({"pod", "stop", "--time=0", "none"}).status, 0);
+  EXPECT_EQ(Inspect("c1", "{{.State.Status}}"), "exited");
+
+  // What Podman makes of itself: a container that holds namespaces for the others.
+  Finished made = Podman({"pod", "create", "--name=shared", "--infra-image=demo",
+                          "--infra-command=sleep 1000", "--network=none"});
+  ASSERT_EQ(made.status, 0) << made.err;
+  ASSERT_EQ(Podman({"pod", "start", "shared"}).status, 0);
+  Finished refused = Podman({"run", "--rm", "--pod=shared", "demo", "true"});
+  EXPECT_NE(refused.status, 0);
+  EXPECT_THAT(refused.err, HasSubstr("not supported: joining another container's namespace (ipc)"));
 }
 
 }  // namespace
