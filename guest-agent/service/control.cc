@@ -1,8 +1,7 @@
 // Agent: what is done to running containers.
 
-#include <unistd.h>
-
 #include "base/log.h"
+#include "guest-agent/block/sync.h"
 #include "guest-agent/cgroup/device_filter.h"
 #include "guest-agent/service/agent.h"
 #include "oci/unsupported.h"
@@ -61,17 +60,20 @@ void Agent::Wait(const agent::v1::WaitRequest& request, Call<agent::v1::WaitResp
   if (auto container = Find(request.container_id()); container && request.exec_id().empty())
     has_disks = !(*container)->block_devices().empty();
   (*process)->OnExit([this, call, has_disks, id = request.container_id()](const ProcessExit& exit) {
+    auto reply = [this, call, id, exit] {
+      // First, so that who learns of the end has learnt of its reason.
+      oom_watcher_->Check(id);
+      agent::v1::WaitResponse response;
+      response.set_exit_status(exit.status);
+      response.set_signal(exit.signal);
+      response.set_exited_at_unix_nanos(exit.at_unix_nanos);
+      response.set_oom_killed(exit.oom_killed);
+      call.Reply(response);
+    };
     // Who learns of the end may take the machine away. What the container wrote to its disks is
     // there then, as it would be without a machine: nobody else is left to wait for this.
-    if (has_disks) sync();
-    // First, so that who learns of the end has learnt of its reason.
-    oom_watcher_->Check(id);
-    agent::v1::WaitResponse response;
-    response.set_exit_status(exit.status);
-    response.set_signal(exit.signal);
-    response.set_exited_at_unix_nanos(exit.at_unix_nanos);
-    response.set_oom_killed(exit.oom_killed);
-    call.Reply(response);
+    if (!has_disks) return reply();
+    SyncDisks(engine_.reaper, std::move(reply));
   });
 }
 
