@@ -22,6 +22,7 @@ inline std::optional<uint32_t> OutsideId(const std::vector<IdMapping>& mappings,
 // The same as the kernel takes it.
 inline std::vector<base::IdRange> IdRanges(const std::vector<IdMapping>& mappings) {
   std::vector<base::IdRange> ranges;
+  ranges.reserve(mappings.size());
   for (const IdMapping& mapping : mappings)
     ranges.push_back({mapping.container_id, mapping.host_id, mapping.size});
   return ranges;

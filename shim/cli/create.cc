@@ -146,6 +146,8 @@ base::Result<CreatedContainer> CreateFromBundle(const CreateFlags& flags, const 
         "to lead to the host",
         created.warning.empty() ? "" : "; ", socket, kSocketsAnnotation);
   created.hooks = config.hooks;
+  if (const oci::Namespace* network = oci::FindNamespace(config, "network"))
+    request.network_namespace = network->path;
   if (config.linux_) created.net_devices = config.linux_->net_devices;
   TRY_ASSIGN(created.network, network::NamespaceOf(config));
   TRY_ASSIGN(created.launched, LaunchSandbox(global.registry(), request, config, std::nullopt,

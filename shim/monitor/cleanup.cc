@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "image/rootfs.h"
 #include "shim/cgroup/host_cgroup.h"
+#include "shim/network/leftovers.h"
 #include "shim/state/record.h"
 #include "shim/state/registry.h"
 #include "shim/state/uid_lease.h"
@@ -52,11 +53,18 @@ base::Status KillProcesses(const Record& record) {
   return first;
 }
 
+// What is not in the sandbox's directory; its processes are gone.
+base::Status FreeHost(const SandboxPaths& paths, const Remains& remains) {
+  base::Status network = network::RemoveLeftovers(remains.request.network_namespace);
+  TRY(RemoveHostCgroup(remains.record.cgroup, paths.directory, true));
+  return network;
+}
+
 // Of a sandbox that stays because it has an exit status to tell, and whose monitor was killed.
-base::Status FreeCgroup(const Sandbox& sandbox) {
+base::Status FreeStopped(const Sandbox& sandbox) {
   auto lock = Registry::LockDead(sandbox.paths);
   if (!lock) return {};
-  return RemoveHostCgroup(sandbox.record.cgroup, sandbox.paths.directory, true);
+  return FreeHost(sandbox.paths, ReadRemains(sandbox.paths));
 }
 
 base::Status Signal(const SandboxPaths& paths, int signal) {
@@ -99,7 +107,7 @@ base::Status Cleanup(const std::string& root, const std::string& id) {
   }
   Remains remains = ReadRemains(paths);
   TRY(KillProcesses(remains.record));
-  TRY(RemoveHostCgroup(remains.record.cgroup, paths.directory, true));
+  TRY(FreeHost(paths, remains));
   return RemoveSandbox(root, id, remains.store());
 }
 
@@ -132,7 +140,7 @@ CleanedUp CleanupDebris(const std::string& root) {
     if (sandbox.alive) continue;
     if (sandbox.cut_off || sandbox.record.auto_remove)
       note(sandbox.record.id, Cleanup(root, sandbox.record.id));
-    else if (auto status = FreeCgroup(sandbox); !status && out.status)
+    else if (auto status = FreeStopped(sandbox); !status && out.status)
       out.status = std::move(status);
   }
   return out;

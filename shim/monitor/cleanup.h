@@ -11,9 +11,9 @@
 // it was cut off at any point, and by several processes at once.
 namespace holt::shim {
 
-// Everything of one sandbox: its processes, its cgroup, its root file system in the image store,
-// its directory. kFailedPrecondition when its monitor is alive. A sandbox that does not exist is no
-// error.
+// Everything of one sandbox: its processes, its cgroup, its hold on a network namespace, its root
+// file system in the image store, its directory. kFailedPrecondition when its monitor is alive. A
+// sandbox that does not exist is no error.
 base::Status Cleanup(const std::string& root, const std::string& id);
 
 // The same for one that may be alive: its monitor is asked to end (SIGTERM: the container is killed

@@ -30,7 +30,7 @@ Result<UniqueFd> NewNamespace() {
 }
 
 Result<UniqueFd> OpenNamespace(const std::string& path) {
-  TRY_ASSIGN_CONTEXT(UniqueFd fd, base::Open(path, O_RDONLY), "network namespace");
+  TRY_ASSIGN_CONTEXT(UniqueFd fd, base::Open(path, O_RDONLY | O_NONBLOCK), "network namespace");
   if (ioctl(fd.get(), NS_GET_NSTYPE) != CLONE_NEWNET)
     return MakeError(Code::kInvalidArgument, "{}: is no network namespace", path);
   return fd;

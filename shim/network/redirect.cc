@@ -25,6 +25,8 @@ using base::Status;
 
 // Behind whatever an engine put there to limit or watch what comes.
 constexpr uint32_t kPriority = 50000;
+// The cookie of a redirect whose clsact was made for it.
+constexpr std::string_view kMadeQdisc = "holt:clsact";
 constexpr uint32_t kIngress = TC_H_MAKE(TC_H_CLSACT, TC_H_MIN_INGRESS);
 
 tcmsg FilterHeader(int index, uint32_t priority) {
@@ -62,7 +64,7 @@ Status IgnoreMissing(Status removed) {
 }
 
 // u32 with one key that is always true: the classifier that every kernel with any has.
-Status AddFilter(NetlinkSocket& netlink, int from, int to) {
+Status AddFilter(NetlinkSocket& netlink, int from, int to, bool made_qdisc) {
   NetlinkRequest request(RTM_NEWTFILTER, NLM_F_CREATE | NLM_F_EXCL);
   request.Header(FilterHeader(from, kPriority));
   request.String(TCA_KIND, "u32");
@@ -77,6 +79,7 @@ Status AddFilter(NetlinkSocket& netlink, int from, int to) {
   const size_t actions = request.Begin(TCA_U32_ACT);
   const size_t first = request.Begin(1);
   request.String(TCA_ACT_KIND, "mirred");
+  if (made_qdisc) request.Bytes(TCA_ACT_COOKIE, kMadeQdisc);
   const size_t parameters = request.Begin(TCA_ACT_OPTIONS);
   tc_mirred mirred{};
   mirred.action = TC_ACT_STOLEN;
@@ -90,9 +93,13 @@ Status AddFilter(NetlinkSocket& netlink, int from, int to) {
   return netlink.Do(request);
 }
 
-// Where a filter of ours leads: a device's number, 0 when that is gone, nothing when the message is
-// no such filter.
-Result<std::optional<uint32_t>> TargetOf(const NetlinkMessage& message) {
+struct Found {
+  uint32_t target = 0;  // the device's number; 0 when that is gone
+  bool made_qdisc = false;
+};
+
+// What a filter of ours does; nothing when the message is no such filter.
+Result<std::optional<Found>> ParseFilter(const NetlinkMessage& message) {
   if (message.type != RTM_NEWTFILTER) return std::nullopt;
   TRY_ASSIGN(auto header, message.Header<tcmsg>());
   TRY_ASSIGN(auto attributes, message.Attributes<tcmsg>());
@@ -104,34 +111,44 @@ Result<std::optional<uint32_t>> TargetOf(const NetlinkMessage& message) {
   TRY_ASSIGN(auto parameters, NetlinkAttributes::Parse(action.Raw(TCA_ACT_OPTIONS)));
   auto mirred = parameters.Value<tc_mirred>(TCA_MIRRED_PARMS);
   if (!mirred) return std::nullopt;
-  return mirred->ifindex;
+  return Found{mirred->ifindex, action.Bytes(TCA_ACT_COOKIE) == kMadeQdisc};
 }
 
-// Of the filters of ours there; 0: nowhere.
-Result<uint32_t> WhereItLeads(NetlinkSocket& netlink, int index) {
+// The redirect of ours there. Of several, which nobody makes, one that leads somewhere.
+Result<std::optional<Found>> FindRedirect(NetlinkSocket& netlink, int index) {
   NetlinkRequest request(RTM_GETTFILTER);
   request.Header(FilterHeader(index, 0));
   auto messages = netlink.Dump(request);
   if (!messages) return std::move(messages).error();
+  std::optional<Found> found;
   for (const NetlinkMessage& message : *messages) {
-    TRY_ASSIGN(auto target, TargetOf(message));
-    if (target.value_or(0) != 0) return *target;
+    TRY_ASSIGN(auto one, ParseFilter(message));
+    if (one && (!found || found->target == 0)) found = one;
   }
-  return 0;
+  return found;
 }
 
 }  // namespace
 
 Result<bool> Redirect(NetlinkSocket& netlink, int from, int to) {
-  TRY_ASSIGN_CONTEXT(const bool made, AddQdisc(netlink, from), "queueing discipline clsact");
-  TRY_ASSIGN(const uint32_t target, WhereItLeads(netlink, from));
-  if (target == static_cast<uint32_t>(to)) return made;
-  if (target != 0) return base::Error(Code::kAlreadyExists, "another machine has it");
+  TRY_ASSIGN_CONTEXT(bool made, AddQdisc(netlink, from), "queueing discipline clsact");
+  TRY_ASSIGN(const auto found, FindRedirect(netlink, from));
+  if (found && found->target == static_cast<uint32_t>(to)) return made;
+  if (found && found->target != 0)
+    return base::Error(Code::kAlreadyExists, "another machine has it");
+  // What one that died had made is ours now.
+  if (found && found->made_qdisc) made = true;
   TRY(Unredirect(netlink, from, false));
-  Status added = AddFilter(netlink, from, to);
+  Status added = AddFilter(netlink, from, to, made);
   if (added) return made;
   if (made) (void)Unredirect(netlink, from, true);
   return std::move(added).error().Wrap("redirect");
+}
+
+Status RemoveDeadRedirect(NetlinkSocket& netlink, int from) {
+  TRY_ASSIGN(const auto found, FindRedirect(netlink, from));
+  if (!found || found->target != 0) return {};
+  return Unredirect(netlink, from, found->made_qdisc);
 }
 
 Status Unredirect(NetlinkSocket& netlink, int from, bool made) {

@@ -14,4 +14,7 @@ base::Result<bool> Redirect(base::NetlinkSocket& netlink, int from, int to);
 // Undoes it, with clsact and all of its filters if `made`. What was not there is no error.
 base::Status Unredirect(base::NetlinkSocket& netlink, int from, bool made);
 
+// Undoes one whose `to` is gone: its machine died and could not. What is not there is no error.
+base::Status RemoveDeadRedirect(base::NetlinkSocket& netlink, int from);
+
 }  // namespace holt::shim::network

@@ -34,6 +34,7 @@ void Describe(A& a, Request& x) {
   a("foreground", x.foreground);
   a("passt", x.passt);
   a("publish", x.publish);
+  a("network_namespace", x.network_namespace);
   a("write_hosts", x.write_hosts);
   a("timeline", x.timeline);
   a("debug", x.debug);

@@ -43,6 +43,7 @@ struct Request {
   // With a path of passt: the network of shim/network/user_network.h, with these ports.
   std::string passt;
   std::vector<std::string> publish;
+  std::string network_namespace;  // its path where it was given
   bool write_hosts = false;  // make /etc/hosts and /etc/hostname
   bool timeline = false;
   bool debug = false;

@@ -5,6 +5,7 @@
 namespace holt {
 namespace {
 
+using testing::AllOf;
 using testing::ContainsRegex;
 using testing::HasSubstr;
 using testing::Not;
@@ -213,6 +214,40 @@ TEST_F(NetworkTest, AtTheEndTheInterfaceIsTheNamespacesAgain) {
   EXPECT_EQ(ProbeThere("ping 10.9.1.2")->Finish().out, "answered\n");
   StartSleeper("d");
   EXPECT_EQ(Inside("/net_probe ping 10.9.1.1", "d"), "answered\n");
+}
+
+TEST_F(NetworkTest, OfAMonitorThatWasKilledTheInterfacesAreGivenBackToo) {
+  AddInterface("eth0", 1);
+  AddInterface("eth1", 2);
+  // Somebody else's, which stays.
+  Tool("/sbin/tc -n " + here_ + " qdisc add dev eth1 clsact");
+  Tool("/sbin/tc -n " + here_ +
+       " filter add dev eth1 ingress pref 7 protocol all u32 match u32 0 0 flowid 1:1");
+  auto filters = [&](const std::string& interface) {
+    return Tool("/sbin/tc -n " + here_ + " filter show dev " + interface + " ingress");
+  };
+  auto kill_monitor = [&] {
+    Tool("pkill -9 -f '[h]olt-monitor.*" + root_ + "'");
+    ASSERT_TRUE(TapsVanish());
+    EXPECT_THAT(filters("eth0"), HasSubstr("pref 50000"));
+  };
+  StartSleeper();
+  kill_monitor();
+  EXPECT_EQ(Holt({"delete", "--force", "c"}).status, 0);
+  EXPECT_EQ(Tool("/sbin/tc -n " + here_ + " qdisc show dev eth0 clsact"), "");
+  EXPECT_THAT(filters("eth1"), AllOf(HasSubstr("pref 7 "), Not(HasSubstr("pref 50000"))));
+  EXPECT_EQ(ProbeThere("ping 10.9.1.2")->Finish().out, "answered\n");
+
+  // Nobody deletes it, and the next one takes over what is there.
+  StartSleeper("d");
+  kill_monitor();
+  StartSleeper("e");
+  EXPECT_EQ(Inside("/net_probe ping 10.9.1.1", "e"), "answered\n");
+  EXPECT_EQ(Holt({"delete", "--force", "d"}).status, 0);
+  EXPECT_EQ(Inside("/net_probe ping 10.9.1.1", "e"), "answered\n");
+  EXPECT_EQ(Holt({"delete", "--force", "e"}).status, 0);
+  EXPECT_EQ(Tool("/sbin/tc -n " + here_ + " qdisc show dev eth0 clsact"), "");
+  EXPECT_THAT(filters("eth1"), AllOf(HasSubstr("pref 7 "), Not(HasSubstr("pref 50000"))));
 }
 
 }  // namespace
