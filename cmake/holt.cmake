@@ -146,7 +146,8 @@ add_library(holt_protobuf_lite INTERFACE)
 target_link_libraries(holt_protobuf_lite INTERFACE ${HOLT_PROTOBUF_LITE_A} Threads::Threads)
 
 # A GoogleTest binary that drives real parts (root, a virtual machine, a registry); run by tests/run,
-# by ctest with -L e2e. Where it runs is told by HOLT_TEST_ACCEL (software, kvm); both, unless ON names one.
+# by ctest with -L e2e. The back end is told by HOLT_TEST_ACCEL (software, kvm). ON names the layers of
+# tests/run that have it; software and kvm unless it does.
 function(holt_e2e_test name)
   cmake_parse_arguments(A "" "" "SOURCES;DEPS;ON" ${ARGN})
   if(NOT A_ON)

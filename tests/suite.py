@@ -19,7 +19,7 @@ import time
 import xml.etree.ElementTree as xml
 
 PR_SET_CHILD_SUBREAPER = 36
-SUITE_SECONDS = {"software": 900, "kvm": 1500}
+SUITE_SECONDS = {"software": 900, "kvm": 1500, "trixie": 1500}
 
 
 @dataclasses.dataclass
