@@ -16,6 +16,7 @@
 #include "shim/network/config.h"
 #include "shim/network/net_devices.h"
 #include "shim/run/accel.h"
+#include "shim/run/conmon.h"
 #include "shim/run/convert.h"
 #include "shim/run/launch.h"
 #include "shim/run/sizing.h"
@@ -112,6 +113,8 @@ base::Result<CreatedContainer> CreateFromBundle(const CreateFlags& flags, const 
   Request request;
   request.id = id;
   request.bundle = bundle;
+  request.persist = ConmonsPersistDir(
+      base::ReadFile(fmt::format("/proc/{}/cmdline", getppid()), 1 << 20).value_or(""));
   request.rootfs = In(bundle, config.root->path);
   request.command = DescribeCommand(config.process->args);
   TRY_ASSIGN(uint64_t host_memory, HostMemory());

@@ -112,7 +112,7 @@ class Sandbox {
   void SetFrozen(bool frozen, Done done);
   void WatchOom();
   // conmon watches the host's memory.events, where a guest's kernel is not seen: Podman and CRI-O
-  // find what it would leave, the file "oom" in the bundle.
+  // find what it would leave, the file "oom" in the bundle and in its persist directory.
   void TellEngineOfOom();
   void AnswerOomWaiters();
   void EndControl();

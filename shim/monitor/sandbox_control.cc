@@ -120,12 +120,13 @@ void Sandbox::WatchOom() {
 }
 
 void Sandbox::TellEngineOfOom() {
-  if (options_.request.bundle.empty()) return;
-  // Only the engine may have made this; a link of somebody's is not followed.
-  auto file =
-      base::Open(options_.request.bundle + "/oom", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0644);
-  if (!file && file.error().err() != EEXIST)
-    base::log::Warning("the engine's sign of lacking memory: {}", file.error().message());
+  for (const std::string& directory : {options_.request.bundle, options_.request.persist}) {
+    if (directory.empty()) continue;
+    // Only the engine may have made this; a link of somebody's is not followed.
+    auto file = base::Open(directory + "/oom", O_WRONLY | O_CREAT | O_EXCL | O_NOFOLLOW, 0644);
+    if (!file && file.error().err() != EEXIST)
+      base::log::Warning("the engine's sign of lacking memory: {}", file.error().message());
+  }
 }
 
 void Sandbox::WaitOom(OomWaiter waiter) {

@@ -15,6 +15,7 @@ void Describe(A& a, Request& x) {
   a("id", x.id);
   a("name", x.name);
   a("bundle", x.bundle);
+  a("persist", x.persist);
   a("image", x.image);
   a("command", x.command);
   a("store", x.store);

@@ -20,6 +20,7 @@ struct Request {
   std::string id;
   std::string name;
   std::string bundle;   // OCI verbs: the bundle's directory
+  std::string persist;  // conmon's directory of that name, where there is one
   std::string image;    // run: the image's name, for people
   std::string command;  // for `ps`
   // The root: of the image store (store and container id), or a directory of the bundle.
