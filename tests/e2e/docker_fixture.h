@@ -73,7 +73,8 @@ class DockerTest : public EngineTest {
         "exec /usr/sbin/dockerd --config-file " + directory_ + "/daemon.json --data-root " +
         directory_ + "/data --exec-root " + directory_ + "/exec --pidfile " + directory_ +
         "/pid --host unix://" + Socket() +
-        " --default-runtime holt --exec-opt native.cgroupdriver=cgroupfs --live-restore"
+        " --default-runtime holt --exec-opt native.cgroupdriver=" + cgroup_driver_ +
+        " --live-restore"
         " --bip 10.213.0.1/24 --default-address-pool base=10.213.64.0/18,size=24 >>" +
         directory_ + "/log 2>&1";
     daemon_ = OnHost(command, {.environment = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin"}});
@@ -167,6 +168,7 @@ class DockerTest : public EngineTest {
     return 0;
   }
 
+  static inline std::string cgroup_driver_ = "cgroupfs";
   static inline std::string directory_;
   static inline std::unique_ptr<Program> host_;
   static inline std::unique_ptr<Program> daemon_;

@@ -1,12 +1,17 @@
-# Container engines with holt as their runtime.
+# Container engines with holt as their runtime; in the lab's Debian 13, too, with newer ones.
 if(TARGET e2e_holt)
   set(buildah_sources buildah_test.cc)
   set(docker_sources docker_test.cc docker_network_test.cc)
+  set(docker_systemd_sources docker_systemd_test.cc)
+  set(docker_systemd_on kvm trixie)  # systemd is the lab's
   set(podman_sources podman_test.cc podman_network_test.cc)
   set(podman_systemd_sources podman_systemd_test.cc)
-  set(podman_systemd_on ON kvm)  # systemd is the lab's
-  foreach(engine buildah docker podman podman_systemd)
-    holt_e2e_test(${engine}_test SOURCES ${${engine}_sources} DEPS e2e_holt ${${engine}_on})
+  set(podman_systemd_on kvm trixie)
+  foreach(engine buildah docker docker_systemd podman podman_systemd)
+    if(NOT ${engine}_on)
+      set(${engine}_on software kvm trixie)
+    endif()
+    holt_e2e_test(${engine}_test SOURCES ${${engine}_sources} DEPS e2e_holt ON ${${engine}_on})
     target_compile_definitions(${engine}_test PRIVATE HOLT_SOURCE_DIR="${PROJECT_SOURCE_DIR}")
     add_dependencies(${engine}_test net_probe holt holt-scope holt-monitor holt-stub holt-vmm holt-fsd holt-initramfs)
   endforeach()

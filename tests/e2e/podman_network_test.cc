@@ -45,8 +45,14 @@ class PodmanNetworkTest : public PodmanTest {
   }
   void Start(const std::string& container, std::vector<std::string> flags,
              const std::string& command) {
-    std::vector<std::string> words = {"run",     "-d", "--name",
-                                      container, "-v", BuildDirectory() + "/tests/e2e:/probe:ro"};
+    // Podman 5 gives no raw sockets to who does not ask.
+    std::vector<std::string> words = {"run",
+                                      "-d",
+                                      "--name",
+                                      container,
+                                      "--cap-add=NET_RAW",
+                                      "-v",
+                                      BuildDirectory() + "/tests/e2e:/probe:ro"};
     words.insert(words.end(), flags.begin(), flags.end());
     words.insert(words.end(), {"demo", "sh", "-c", command});
     Finished started = Podman(words);

@@ -3,6 +3,7 @@
 #include <unistd.h>
 
 #include "tests/e2e/engine_fixture.h"
+#include "tests/e2e/systemd_host.h"
 
 namespace holt {
 namespace {
@@ -48,13 +49,6 @@ class PodmanSystemdTest : public EngineTest {
     while (!text.empty() && text.back() == '\n') text.pop_back();
     return text;
   }
-  static std::string Systemctl(std::vector<std::string> args) {
-    args.insert(args.begin(), {"/bin/systemctl", "--no-pager"});
-    return Trimmed(Program::Start(args, {})->Finish().out);
-  }
-  static std::string Show(const std::string& unit, const std::string& property) {
-    return Systemctl({"show", "--value", "-p", property, unit});
-  }
   static std::string Inspect(const std::string& name, const std::string& format) {
     return Trimmed(Podman({"inspect", name, "--format", format}).out);
   }
@@ -66,25 +60,25 @@ TEST_F(PodmanSystemdTest, ScopesLimitsAndStatistics) {
                       "--pids-limit=50", "--cpus=0.5", "demo", "sleep", "1000"});
   ASSERT_EQ(run.status, 0) << run.err;
   const std::string scope = "libpod-" + Trimmed(run.out) + ".scope";
-  EXPECT_EQ(Show(scope, "ControlGroup"), "/holt.slice/holt-test.slice/" + scope);
+  EXPECT_EQ(ShowUnit(scope, "ControlGroup"), "/holt.slice/holt-test.slice/" + scope);
   const std::string pid = Inspect("c1", "{{.State.Pid}}");
   EXPECT_EQ(Trimmed(base::ReadFile("/proc/" + pid + "/cgroup").value_or("")),
             "0::/holt.slice/holt-test.slice/" + scope);
-  EXPECT_EQ(Show(scope, "TasksMax"), "178");
-  EXPECT_EQ(Show(scope, "CPUQuotaPerSecUSec"), "500ms");
-  EXPECT_NE(Show(scope, "MemoryMax"), "infinity");
+  EXPECT_EQ(ShowUnit(scope, "TasksMax"), "178");
+  EXPECT_EQ(ShowUnit(scope, "CPUQuotaPerSecUSec"), "500ms");
+  EXPECT_NE(ShowUnit(scope, "MemoryMax"), "infinity");
 
   Finished stats = Podman({"stats", "--no-stream", "--format", "{{.MemUsage}} {{.PIDs}}", "c1"});
   EXPECT_THAT(stats.out, ContainsRegex("^[0-9.]+MB / [0-9.]+MB [0-9]+")) << stats.err;
   Finished update = Podman({"update", "--cpus=0.7", "c1"});
   EXPECT_EQ(update.status, 0) << update.err;
-  EXPECT_EQ(Show(scope, "CPUQuotaPerSecUSec"), "700ms");
+  EXPECT_EQ(ShowUnit(scope, "CPUQuotaPerSecUSec"), "700ms");
 
   EXPECT_EQ(Podman({"pause", "c1"}).status, 0);
   EXPECT_EQ(Inspect("c1", "{{.State.Status}}"), "paused");
   EXPECT_EQ(Podman({"unpause", "c1"}).status, 0);
   EXPECT_EQ(Podman({"rm", "--force", "--time=0", "c1"}).status, 0);
-  EXPECT_EQ(Systemctl({"list-units", "--all", "--plain", "--no-legend", scope}), "");
+  EXPECT_EQ(ListUnits({scope}), "");
 }
 
 TEST_F(PodmanSystemdTest, HealthChecksByTimers) {

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "tests/e2e/cgroup_fixture.h"
+#include "tests/e2e/systemd_host.h"
 
 namespace holt {
 namespace {
@@ -18,38 +19,27 @@ constexpr char kPlace[] = "/holt.slice/holt-test.slice/holttest-c1.scope";
 
 class SystemdCgroupTest : public CgroupTest {
  protected:
-  static bool HostFits() { return HostHasV2() && base::PathExists("/run/systemd/system"); }
   void SetUp() override {
-    if (!HostFits()) GTEST_SKIP() << "this host has no systemd with pure cgroup v2";
+    if (!HostHasSystemd()) GTEST_SKIP() << "this host has no systemd with pure cgroup v2";
     BundleTest::SetUp();
   }
   void TearDown() override {
-    if (!HostFits()) return;
+    if (!HostHasSystemd()) return;
     BundleTest::TearDown();
     EXPECT_EQ(Units(), "");
   }
 
   static void TearDownTestSuite() {
     // Slices are systemd's own to keep.
-    if (HostFits()) Systemctl({"stop", "holt.slice"});
+    if (HostHasSystemd()) Systemctl({"stop", "holt.slice"});
     BundleTest::TearDownTestSuite();
   }
 
-  static std::string Systemctl(const std::vector<std::string>& args) {
-    std::vector<std::string> argv = {"/bin/systemctl", "--no-pager"};
-    argv.insert(argv.end(), args.begin(), args.end());
-    std::string out = Program::Start(argv, {})->Finish().out;
-    while (!out.empty() && out.back() == '\n') out.pop_back();
-    return out;
-  }
   static std::string Show(const std::string& property, const std::string& unit = kUnit) {
-    return Systemctl({"show", "--value", "-p", property, unit});
+    return ShowUnit(unit, property);
   }
-  // Those of this test, failed ones too; of one that is gone nothing is loaded.
-  static std::string Units() {
-    return Systemctl(
-        {"list-units", "--all", "--plain", "--no-legend", "holttest-*.scope", "holt-*.scope"});
-  }
+  // Those of this test.
+  static std::string Units() { return ListUnits({"holttest-*.scope", "holt-*.scope"}); }
   static std::string Path(const std::string& name = "holt-test.slice:holttest:c1") {
     return R"(,"cgroupsPath":")" + name + "\"";
   }
