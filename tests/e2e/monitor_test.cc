@@ -302,14 +302,20 @@ TEST_F(MonitorTest, ASlowReaderGetsEverythingAfterTheExit) {
 }
 
 TEST_F(MonitorTest, AContainerOutOfMemoryIsTold) {
-  Finished run = Run("a", {"tail", "/dev/zero"}, "", [](oci::Config& config, shim::Request&) {
-    config.linux_->resources = oci::Resources();
-    config.linux_->resources->memory = oci::MemoryResources{.limit = 32 << 20, .swap = 32 << 20};
-  });
+  const std::string persist = bundle_ + "/persist";
+  ASSERT_TRUE(base::MakeDirs(persist).ok());
+  Finished run =
+      Run("a", {"tail", "/dev/zero"}, "", [&](oci::Config& config, shim::Request& request) {
+        request.persist = persist;
+        config.linux_->resources = oci::Resources();
+        config.linux_->resources->memory =
+            oci::MemoryResources{.limit = 32 << 20, .swap = 32 << 20};
+      });
   EXPECT_EQ(run.error, "");
   EXPECT_EQ(run.status, 137);
   EXPECT_TRUE(AfterTheEnd("a").record.oom_killed);
   EXPECT_TRUE(base::PathExists(bundle_ + "/oom")) << "what Podman looks for";
+  EXPECT_TRUE(base::PathExists(persist + "/oom")) << "what Podman looks for since version 5";
 }
 
 TEST_F(MonitorTest, EightAtOnceDoNotDisturbEachOther) {
