@@ -90,6 +90,7 @@ TEST_F(DockerTest, AContainersWholeLife) {
   EXPECT_EQ(Docker({"restart", "c2"}).status, 0);
   EXPECT_EQ(Docker({"kill", "c2"}).status, 0);
   EXPECT_EQ(Docker({"wait", "c2"}).out, "137\n");
+  // Docker 20.10 says "die" before "stop", 26 after it.
   EXPECT_THAT(Docker({"events", "--since", "1m", "--until", "0s", "--filter",
                       "container=" + Inspect("c2", "{{.Id}}"), "--format", "{{.Action}}"})
                   .out,
