@@ -1,11 +1,17 @@
 #include "guest-agent/block/block_devices.h"
 
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
 #include <charconv>
+#include <climits>
 #include <filesystem>
 #include <map>
 #include <thread>
 
 #include "base/file.h"
+#include "guest-agent/block/added_disk.h"
 
 namespace holt::guest_agent {
 namespace {
@@ -28,21 +34,56 @@ std::optional<oci::DeviceNumber> ParseNumber(std::string_view text) {
   return number;
 }
 
+// Empty where there is none.
+std::string SerialOf(const std::string& directory) {
+  auto serial = base::ReadFile(directory + "/serial", 4096);
+  if (!serial) return "";
+  // A device says it as it likes, so the end of it is where it says so.
+  return serial->substr(0, serial->find_first_of(std::string_view("\0\n ", 3)));
+}
+
+struct Disk {
+  std::string name;
+  oci::DeviceNumber number;
+};
+
 // Disks by serial.
-std::map<std::string, oci::DeviceNumber> Disks(const std::string& sysfs_block) {
-  std::map<std::string, oci::DeviceNumber> out;
+std::map<std::string, Disk> Disks(const std::string& sysfs_block) {
+  std::map<std::string, Disk> out;
   std::error_code error;
   for (const auto& entry : std::filesystem::directory_iterator(sysfs_block, error)) {
     const std::string directory = entry.path().string();
-    // A device says it as it likes, so the end of it is where it says so.
-    auto serial = base::ReadFile(directory + "/serial", 4096);
+    const std::string serial = SerialOf(directory);
     auto number = base::ReadFile(directory + "/dev", 64);
-    if (!serial || !number) continue;
+    if (serial.empty() || !number) continue;
     auto parsed = ParseNumber(*number);
-    const std::string name = serial->substr(0, serial->find_first_of(std::string_view("\0\n ", 3)));
-    if (parsed) out.emplace(name, *parsed);
+    if (parsed) out.emplace(serial, Disk{entry.path().filename().string(), *parsed});
   }
   return out;
+}
+
+bool IsReady(const Disk& disk, const agent::v1::BlockDevice& wanted,
+             const std::string& sysfs_block) {
+  return !wanted.added() || HasSize(sysfs_block, disk.name);
+}
+
+// 0, or the errno of the last that could not be.
+int GiveBack(const std::vector<BlockDevice>& devices) {
+  int error = 0;
+  const auto deadline = std::chrono::steady_clock::now() + kPatience;
+  for (const BlockDevice& device : devices) {
+    const std::string& name = device.added_name;
+    if (name.empty()) continue;
+    // A file system is unmounted some time after the last process. One that somebody else mounted,
+    // too, is not waited for any longer.
+    while (!IsFree(name) && std::chrono::steady_clock::now() < deadline)
+      std::this_thread::sleep_for(kInterval);
+    // The host may have been faster, and its place may have another.
+    const std::string serial = SerialOf(std::string(kSysfsBlock) + "/" + name);
+    if (!serial.empty() && serial != device.serial) continue;
+    if (auto taken = TakeFromHolders(name); !taken) error = std::max(taken.error().err(), 1);
+  }
+  return error;
 }
 
 }  // namespace
@@ -55,8 +96,13 @@ Result<std::vector<BlockDevice>> FindBlockDevices(
   for (const agent::v1::BlockDevice& device : wanted) {
     while (true) {
       const auto disks = Disks(sysfs_block);
-      if (auto it = disks.find(device.serial()); it != disks.end()) {
-        out.push_back({{device.host_major(), device.host_minor()}, it->second});
+      auto it = disks.find(device.serial());
+      if (it != disks.end() && IsReady(it->second, device, sysfs_block)) {
+        if (device.added() && device.read_only()) TRY(SetReadOnly(it->second.name));
+        out.push_back({{device.host_major(), device.host_minor()},
+                       it->second.number,
+                       device.serial(),
+                       device.added() ? it->second.name : ""});
         break;
       }
       if (std::chrono::steady_clock::now() >= deadline)
@@ -66,6 +112,24 @@ Result<std::vector<BlockDevice>> FindBlockDevices(
     }
   }
   return out;
+}
+
+void GiveBackAddedDisks(Reaper& reaper, const std::vector<BlockDevice>& devices,
+                        std::function<void(base::Status)> done) {
+  if (std::ranges::all_of(devices, [](const auto& device) { return device.added_name.empty(); }))
+    return done({});
+  // SAFETY: the agent has one thread, so a fork of it is a whole process (docs/adr/0041).
+  const pid_t pid = fork();
+  if (pid < 0) return done(HOLT_ERRNO("give disks back: fork"));
+  if (pid == 0) {
+    // A stream would not end as long as this has it, too.
+    close_range(0, UINT_MAX, 0);
+    _exit(GiveBack(devices));
+  }
+  reaper.Watch(pid, [done = std::move(done)](int status) {
+    if (status == 0) return done({});
+    done(base::ErrnoError(WIFEXITED(status) ? WEXITSTATUS(status) : EIO, "give disks back"));
+  });
 }
 
 void UseGuestNumbers(const std::vector<BlockDevice>& devices, std::vector<oci::Device>& nodes) {

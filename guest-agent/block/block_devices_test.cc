@@ -4,6 +4,9 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <chrono>
+#include <thread>
+
 #include "base/file.h"
 
 namespace holt::guest_agent {
@@ -32,7 +35,8 @@ class BlockDevicesTest : public ::testing::Test {
     return out;
   }
   std::string directory_;
-  const std::vector<BlockDevice> devices_ = {{{7, 3}, {254, 0}}, {{254, 0}, {254, 16}}};
+  const std::vector<BlockDevice> devices_ = {{{7, 3}, {254, 0}, "holt-0", ""},
+                                             {{254, 0}, {254, 16}, "holt-1", ""}};
 };
 
 TEST_F(BlockDevicesTest, AreFoundBySerial) {
@@ -45,6 +49,24 @@ TEST_F(BlockDevicesTest, AreFoundBySerial) {
   ASSERT_EQ(found->size(), 1u);
   EXPECT_EQ((*found)[0].host, (oci::DeviceNumber{7, 3}));
   EXPECT_EQ((*found)[0].guest, (oci::DeviceNumber{254, 16}));
+}
+
+TEST_F(BlockDevicesTest, OneThatCameLaterHasASizeBeforeItIsUsed) {
+  AddDisk("vda", "holt-0", "254:0");
+  const std::string size = directory_ + "/vda/size";
+  ASSERT_TRUE(base::WriteFile(size, "0\n").ok());
+  auto wanted = Wanted("holt-0");
+  wanted.at(0).set_added(true);
+  const auto began = std::chrono::steady_clock::now();
+  std::thread driver([&] {
+    std::this_thread::sleep_for(std::chrono::milliseconds(100));
+    EXPECT_TRUE(base::WriteFileAtomic(size, "16\n").ok());
+  });
+  auto found = FindBlockDevices(wanted, directory_);
+  driver.join();
+  ASSERT_TRUE(found.ok()) << found.error().message();
+  EXPECT_GE(std::chrono::steady_clock::now() - began, std::chrono::milliseconds(100));
+  EXPECT_EQ((*found)[0].added_name, "vda");
 }
 
 TEST_F(BlockDevicesTest, NodesGetTheGuestsNumbersOnce) {

@@ -245,7 +245,7 @@ void Container::CheckGone(int turn, Done done) {
     auto removed = cgroup_->Remove();
     if (removed) {
       cgroup_.reset();
-      return done({});
+      return GiveBackAddedDisks(engine_.reaper, block_devices_, std::move(done));
     }
     if (turn >= kMaxTurns) return done(std::move(removed));
   }

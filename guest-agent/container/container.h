@@ -59,7 +59,7 @@ class Container {
   void SetFrozen(bool frozen, Done done);
   // To one process; an empty exec_id is the first.
   base::Status Signal(const std::string& exec_id, int signal);
-  // Kills all, waits for their end and removes the cgroup.
+  // Kills all, waits for their end, removes the cgroup and gives back the disks that came later.
   void Destroy(Done done);
 
   const std::string& id() const { return id_; }

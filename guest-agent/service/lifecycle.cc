@@ -16,8 +16,6 @@ using base::Result;
 using base::Status;
 using base::UniqueFd;
 
-constexpr char kSysfsBlock[] = "/sys/class/block";
-
 // A process's terminal is the request's and the specification's alike, or it is a mistake.
 Status CheckStdio(const agent::v1::Stdio& stdio, bool terminal) {
   if (stdio.terminal() != terminal)

@@ -5,6 +5,7 @@
 #include <sys/sysmacros.h>
 
 #include <algorithm>
+#include <charconv>
 
 #include "base/file.h"
 
@@ -69,7 +70,31 @@ Result<UniqueFd> OpenDevice(oci::DeviceNumber number, bool read_only) {
 
 }  // namespace
 
-Result<std::vector<BlockDevice>> OpenBlockDevices(const oci::Config& config) {
+Result<size_t> SpareDisksOf(const oci::Config& config, size_t disks) {
+  auto annotation = config.annotations.find(kSpareDisksAnnotation);
+  if (annotation == config.annotations.end()) return size_t{0};
+  const std::string& text = annotation->second;
+  size_t spares = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), spares);
+  if (error != std::errc() || end != text.data() + text.size() || spares > kMaxBlockDevices - disks)
+    return MakeError(Code::kInvalidArgument,
+                     "annotation {}: \"{}\" is not a number from 0 to {} (a machine has {} block "
+                     "devices at most)",
+                     kSpareDisksAnnotation, text, kMaxBlockDevices - disks, kMaxBlockDevices);
+  return spares;
+}
+
+agent::v1::BlockDevice ForAgent(const BlockDevice& device, bool added) {
+  agent::v1::BlockDevice out;
+  out.set_serial(device.id);
+  out.set_host_major(device.number.major);
+  out.set_host_minor(device.number.minor);
+  out.set_added(added);
+  out.set_read_only(device.read_only);
+  return out;
+}
+
+Result<std::vector<BlockDevice>> OpenBlockDevices(const oci::Config& config, size_t first_id) {
   std::vector<BlockDevice> out;
   if (!config.linux_) return out;
   std::vector<oci::DeviceRule> rules;
@@ -94,7 +119,7 @@ Result<std::vector<BlockDevice>> OpenBlockDevices(const oci::Config& config) {
                        entry, kMaxBlockDevices);
     BlockDevice opened;
     opened.number = number;
-    opened.id = fmt::format("holt-{}", out.size());
+    opened.id = fmt::format("holt-{}", first_id + out.size());
     opened.read_only = !writes;
     TRY_ASSIGN_CONTEXT(opened.fd, OpenDevice(number, opened.read_only), entry);
     out.push_back(std::move(opened));

@@ -2,7 +2,9 @@
 
 #include <fcntl.h>
 #include <fmt/ranges.h>
+#include <linux/fs.h>
 #include <sys/epoll.h>
+#include <sys/ioctl.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -22,6 +24,10 @@ constexpr char kService[] = "holt.vmm.v1.Vmm";
 constexpr size_t kConsoleBytes = 64 << 10;
 constexpr char kShareTag[] = "holt";
 constexpr uint32_t kGuestCid = 3;
+// holt-vmm waits for nothing to put a disk in; to take it away, for what the host's device has
+// begun.
+constexpr std::chrono::seconds kPlugPatience{10};
+constexpr std::chrono::seconds kUnplugPatience{60};
 
 // Descriptors as a child will see them, numbered from 3.
 class ChildFds {
@@ -56,19 +62,24 @@ std::string LastLine(const std::string& text) {
   return base::log::Sanitize(text.substr(begin, std::min<size_t>(end + 1 - begin, 300)));
 }
 
+base::Error NotRunning() {
+  return base::Error(base::Code::kFailedPrecondition, "the machine is not running");
+}
+
 }  // namespace
 
 // Both ends of everything that joins the processes, until each has its own.
 struct Machine::Wiring {
-  std::pair<UniqueFd, UniqueFd> control;             // monitor, vmm
-  std::pair<UniqueFd, UniqueFd> fs;                  // front end, fsd
-  std::pair<UniqueFd, UniqueFd> vsock;               // vmm (back end), QEMU
-  std::pair<UniqueFd, UniqueFd> qmp;                 // vmm, QEMU
-  std::pair<UniqueFd, UniqueFd> console;             // vmm, QEMU
-  std::vector<UniqueFd> networks;                    // software: vmm's listener for each device
-  std::pair<UniqueFd, UniqueFd> passt;               // vmm, passt
-  std::vector<std::pair<UniqueFd, UniqueFd>> disks;  // software: vmm (back end), QEMU
-  UniqueFd console_write;                            // vmm's end of our console pipe
+  std::pair<UniqueFd, UniqueFd> control;  // monitor, vmm
+  std::pair<UniqueFd, UniqueFd> fs;       // front end, fsd
+  std::pair<UniqueFd, UniqueFd> vsock;    // vmm (back end), QEMU
+  std::pair<UniqueFd, UniqueFd> qmp;      // vmm, QEMU
+  std::pair<UniqueFd, UniqueFd> console;  // vmm, QEMU
+  std::vector<UniqueFd> networks;         // software: vmm's listener for each device
+  std::pair<UniqueFd, UniqueFd> passt;    // vmm, passt
+  // software: vmm (back end), QEMU; the spare ones last
+  std::vector<std::pair<UniqueFd, UniqueFd>> disks;
+  UniqueFd console_write;  // vmm's end of our console pipe
   UniqueFd kernel;
   UniqueFd initramfs;
   UniqueFd kvm;
@@ -91,6 +102,7 @@ base::Status Machine::Start(const MachineSpec& spec, OnChange on_change) {
   TRY(base::SetNonblocking(console_pipe_.get(), true));
   TRY(loop_.AddFd(console_pipe_.get(), EPOLLIN, [this](uint32_t) { ReadConsole(); }));
 
+  TRY_ASSIGN(spare_disks_, SpareDisks::Create(spec.spare_disks, spec.vcpus));
   if (!spec.passt.empty()) TRY(StartPasst(spec, wiring));
   if (spec.accel == Accel::kKvm) {
     TRY_ASSIGN(wiring.kvm, OpenKvm());
@@ -98,7 +110,7 @@ base::Status Machine::Start(const MachineSpec& spec, OnChange on_change) {
     TRY_ASSIGN(wiring.vsock, base::SocketPair());
     TRY_ASSIGN(wiring.qmp, base::SocketPair());
     TRY_ASSIGN(wiring.console, base::SocketPair());
-    for (size_t i = 0; i < spec.disks.size(); ++i) {
+    for (size_t i = 0; i < spec.disks.size() + spec.spare_disks; ++i) {
       TRY_ASSIGN(auto pair, base::SocketPair());
       wiring.disks.push_back(std::move(pair));
     }
@@ -234,6 +246,13 @@ base::Status Machine::StartVmm(const MachineSpec& spec, Wiring& wiring) {
     disk->set_id(spec.disks[i].id);
     if (i < wiring.disks.size()) disk->set_vhost_user_fd(fds.Add(wiring.disks[i].first.get()));
   }
+  for (size_t i = 0; i < spare_disks_.size(); ++i) {
+    vmm::v1::SpareDisk* spare = vm.add_spare_disks();
+    for (int ring : spare_disks_.RingsOf(i)) spare->add_ring_fds(fds.Add(ring));
+    spare->set_ring_parameters(spare_disks_.ring_parameters(i));
+    if (!wiring.disks.empty())
+      spare->set_vhost_user_fd(fds.Add(wiring.disks[spec.disks.size() + i].first.get()));
+  }
   if (spec.accel == Accel::kKvm) {
     vm.set_kvm_fd(fds.Add(wiring.kvm.get()));
     vm.set_kernel_fd(fds.Add(wiring.kernel.get()));
@@ -321,6 +340,8 @@ void Machine::ReadConsole() {
 void Machine::ProcessEnded(const std::unique_ptr<Child>& child) {
   std::string& end = child->wait_status() == 0 ? clean_end_ : process_end_;
   if (end.empty()) end = child->Describe();
+  // Nobody uses them any more: the host's devices are free, however long the monitor lives.
+  if (child == vmm_) spare_disks_ = {};
   Changed();
 }
 
@@ -363,6 +384,46 @@ void Machine::Resume(std::function<void(base::Status)> done) {
                                  });
 }
 
+void Machine::AddDisk(const MachineSpec::Disk& disk, std::function<void(base::Status)> done) {
+  if (!control_) return done(NotRunning());
+  vmm::v1::PlugDiskRequest request;
+  uint64_t bytes = 0;
+  int block = 0;
+  if (ioctl(disk.fd, BLKGETSIZE64, &bytes) != 0 || ioctl(disk.fd, BLKSSZGET, &block) != 0)
+    return done(HOLT_ERRNO("disk {}: its size", disk.id));
+  auto place = spare_disks_.Take(disk.id, disk.fd);
+  if (!place) return done(place.error());
+  request.set_spare(static_cast<uint32_t>(*place));
+  request.set_id(disk.id);
+  request.set_read_only(disk.read_only);
+  request.set_bytes(bytes);
+  request.set_block_bytes(static_cast<uint32_t>(block));
+  control_->Call<vmm::v1::Empty>(
+      kService, "PlugDisk", request, {.timeout = kPlugPatience},
+      [this, place = *place, done = std::move(done),
+       alive = std::weak_ptr<bool>(alive_)](base::Result<vmm::v1::Empty> plugged) {
+        if (plugged) return done({});
+        if (!alive.expired()) (void)spare_disks_.Free(place);
+        done(std::move(plugged).error());
+      });
+}
+
+void Machine::RemoveDisk(const std::string& id, std::function<void(base::Status)> done) {
+  if (!control_) return done(NotRunning());
+  const auto place = spare_disks_.Find(id);
+  if (id.empty() || !place)
+    return done(base::MakeError(base::Code::kNotFound, "the machine has no disk {}", id));
+  vmm::v1::UnplugDiskRequest request;
+  request.set_spare(static_cast<uint32_t>(*place));
+  control_->Call<vmm::v1::Empty>(
+      kService, "UnplugDisk", request, {.timeout = kUnplugPatience},
+      [this, place = *place, done = std::move(done),
+       alive = std::weak_ptr<bool>(alive_)](base::Result<vmm::v1::Empty> unplugged) {
+        if (!unplugged) return done(std::move(unplugged).error());
+        done(alive.expired() ? base::Status() : spare_disks_.Free(place));
+      });
+}
+
 void Machine::Kill() {
   on_change_ = nullptr;
   alive_.reset();
@@ -374,6 +435,7 @@ void Machine::Kill() {
   vmm_.reset();
   fsd_.reset();
   passt_.reset();
+  spare_disks_ = {};
   if (console_pipe_) {
     ReadConsole();
     if (console_pipe_) loop_.RemoveFd(console_pipe_.get());

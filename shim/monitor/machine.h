@@ -11,6 +11,7 @@
 #include "rpc/client.h"
 #include "shim/monitor/child.h"
 #include "shim/monitor/diagnosis.h"
+#include "shim/monitor/spare_disks.h"
 #include "shim/monitor/timeline.h"
 #include "shim/network/attachment.h"
 #include "shim/network/user_network.h"
@@ -42,6 +43,8 @@ struct MachineSpec {
   std::vector<network::Attachment::Device> network_devices;
   // Their descriptors are borrowed until it is started.
   std::vector<Disk> disks;
+  // Places for disks that come later.
+  size_t spare_disks = 0;
   // passt's path: one more device, which leads to it.
   std::string passt;
   network::Families families;  // passt's
@@ -84,6 +87,13 @@ class Machine {
   const std::string& console() const { return console_; }
   void Pause(std::function<void(base::Status)> done);
   void Resume(std::function<void(base::Status)> done);
+  // Makes a block device a disk of the running machine, in one of its spare places; `disk.fd` is
+  // borrowed until `done`. kResourceExhausted: there is no place.
+  void AddDisk(const MachineSpec::Disk& disk, std::function<void(base::Status)> done);
+  // Takes one away that AddDisk added: what the guest still asks of it fails, and the host's device
+  // is free when `done` is called with success. kNotFound: there is none of that id. After another
+  // error it may still be the machine's, until that ends.
+  void RemoveDisk(const std::string& id, std::function<void(base::Status)> done);
   // Kills all of its processes and reaps them.
   void Kill();
 
@@ -107,6 +117,7 @@ class Machine {
   std::unique_ptr<Child> qemu_;
   std::unique_ptr<Child> passt_;
   std::unique_ptr<rpc::Client> control_;
+  SpareDisks spare_disks_;
   base::UniqueFd changes_;
   base::UniqueFd fs_socket_;  // holt-fsd's end, until it is started
   base::UniqueFd console_pipe_;

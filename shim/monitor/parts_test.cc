@@ -3,6 +3,7 @@
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/mman.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -11,10 +12,12 @@
 
 #include "base/file.h"
 #include "base/log.h"
+#include "shim/monitor/block_devices.h"
 #include "shim/monitor/child.h"
 #include "shim/monitor/container_log.h"
 #include "shim/monitor/diagnosis.h"
 #include "shim/monitor/outcome.h"
+#include "shim/monitor/spare_disks.h"
 #include "shim/monitor/timeline.h"
 
 namespace holt::shim {
@@ -286,6 +289,35 @@ TEST_F(LoopTest, AChattyChildDoesNotFillTheLog) {
   // The log's own words at the front of each line come on top.
   EXPECT_LT(logged, Child::kMaxLogBytes * 5 / 4);
   EXPECT_GT(logged, Child::kMaxLogBytes / 2);
+}
+
+TEST(SpareDisksTest, TheAnnotationSaysHowMany) {
+  oci::Config config;
+  EXPECT_EQ(*SpareDisksOf(config, 3), 0u);
+  auto of = [&](const std::string& text, size_t disks) {
+    config.annotations[kSpareDisksAnnotation] = text;
+    return SpareDisksOf(config, disks);
+  };
+  EXPECT_EQ(*of("5", 3), 5u);
+  EXPECT_EQ(*of("0", 8), 0u);
+  for (const char* wrong : {"6", "-1", "", "1x", " 1", "99999999999999999999"})
+    EXPECT_THAT(of(wrong, 3).error().message(), HasSubstr("holt.spare-disks")) << wrong;
+}
+
+TEST(SpareDisksTest, APlaceIsTakenOnceAndFreeAgain) {
+  const UniqueFd disk(memfd_create("disk", MFD_CLOEXEC));
+  auto spares = SpareDisks::Create(1, 2);
+  ASSERT_TRUE(spares.ok()) << spares.error().message();
+  EXPECT_EQ(spares->RingsOf(0).size(), 2u);
+  auto place = spares->Take("holt-0", disk.get());
+  ASSERT_TRUE(place.ok()) << place.error().message();
+  EXPECT_EQ(spares->Find("holt-0"), *place);
+  EXPECT_EQ(spares->Take("holt-0", disk.get()).error().code(), base::Code::kAlreadyExists);
+  EXPECT_EQ(spares->Take("holt-1", disk.get()).error().code(), base::Code::kResourceExhausted);
+  ASSERT_TRUE(spares->Free(*place).ok());
+  EXPECT_EQ(spares->Find("holt-0"), std::nullopt);
+  EXPECT_FALSE(spares->Take("holt-1", 9999).ok()) << "is not open";
+  EXPECT_TRUE(spares->Take("holt-2", disk.get()).ok()) << "and the place is free after that";
 }
 
 }  // namespace

@@ -136,6 +136,7 @@ base::Status Sandbox::StartAll() {
   TRY_CONTEXT(PrepareNetwork(), "network");
   TRY_ASSIGN(block_devices_, OpenBlockDevices(options_.config));
   MachineSpec machine = DescribeMachine();
+  TRY_ASSIGN(machine.spare_disks, SpareDisksOf(options_.config, block_devices_.size()));
   TRY(StartMachine(machine));
 
   // The guest boots meanwhile.
@@ -151,12 +152,8 @@ base::Status Sandbox::StartAll() {
   container.id = request.id;
   container.config_json = oci::SerializeConfig(ConfigForGuest());
   container.bundle = request.bundle;
-  for (const BlockDevice& device : block_devices_) {
-    agent::v1::BlockDevice* disk = container.block_devices.Add();
-    disk->set_serial(device.id);
-    disk->set_host_major(device.number.major);
-    disk->set_host_minor(device.number.minor);
-  }
+  for (const BlockDevice& device : block_devices_)
+    *container.block_devices.Add() = ForAgent(device, false);
   container.terminal = options_.config.process->terminal;
   container.stdin_open = request.stdin_open;
   if (auto size = options_.config.process->console_size; size) {

@@ -26,7 +26,7 @@ class AgentMachine : public AgentVm, private Machine {
   void Start(const AgentVm::Options& wanted) {
     Machine::SetUp();
     if (::testing::Test::HasFatalFailure()) return;
-    ASSERT_NO_FATAL_FAILURE(MakeShare());
+    ASSERT_NO_FATAL_FAILURE(MakeShare(share(), this->build_));
     std::filesystem::copy_file(this->build_ + "/share/holt/initramfs.cpio",
                                this->dir_ + "/initramfs",
                                std::filesystem::copy_options::overwrite_existing);
@@ -40,13 +40,7 @@ class AgentMachine : public AgentVm, private Machine {
     options.fsd_options = {"--cache", "always"};
     options.memory_bytes = wanted.memory_bytes;
     ASSERT_NO_FATAL_FAILURE(Machine::Boot("agent", options));
-    pollfd wait{ready->get(), POLLIN, 0};
-    ASSERT_EQ(poll(&wait, 1, 60000), 1) << "the guest did not dial\nconsole:\n" << Console();
-    ready_ = *base::AcceptUnix(ready->get());
-    ready_line_ = ReadStream(ready_.get(), "\n");
-    if (!wanted.share) return;
-    client_ = NewClient();
-    ASSERT_NE(client_, nullptr);
+    MeetAgent(ready->get(), wanted.share);
   }
   void Destroy() override {
     client_.reset();
@@ -59,22 +53,6 @@ class AgentMachine : public AgentVm, private Machine {
 
  private:
   void TestBody() override {}
-
-  void MakeShare() {
-    const char* images = getenv("HOLT_TEST_IMAGES");
-    ASSERT_NE(images, nullptr) << "HOLT_TEST_IMAGES names the directory with demo.tar";
-    std::string rootfs = share() + "/rootfs";
-    ASSERT_TRUE(base::MakeDirs(rootfs).ok());
-    auto tar = base::Spawn(
-        {.argv = {"/usr/bin/tar", "-C", rootfs, "-xf", std::string(images) + "/demo.tar"},
-         .environment = {"PATH=/usr/bin:/bin"},
-         .fds = {{2, 2}}});
-    ASSERT_TRUE(tar.ok()) << tar.error().message();
-    int status = -1;
-    ASSERT_EQ(waitpid(*tar, &status, 0), *tar);
-    ASSERT_EQ(status, 0) << "tar of " << images << "/demo.tar";
-    std::filesystem::copy_file(this->build_ + "/tests/e2e/agent_probe", rootfs + "/probe");
-  }
 };
 
 template <typename Machine>
@@ -91,6 +69,32 @@ std::unique_ptr<AgentVm> AgentVm::Boot(const Options& options) {
   const char* accel = getenv("HOLT_TEST_ACCEL");
   if (accel != nullptr && std::string(accel) == "kvm") return BootOne<KvmVm>(options);
   return BootOne<SoftwareVm>(options);
+}
+
+void AgentVm::MakeShare(const std::string& share, const std::string& build) {
+  const char* images = getenv("HOLT_TEST_IMAGES");
+  ASSERT_NE(images, nullptr) << "HOLT_TEST_IMAGES names the directory with demo.tar";
+  const std::string rootfs = share + "/rootfs";
+  ASSERT_TRUE(base::MakeDirs(rootfs).ok());
+  auto tar =
+      base::Spawn({.argv = {"/usr/bin/tar", "-C", rootfs, "-xf", std::string(images) + "/demo.tar"},
+                   .environment = {"PATH=/usr/bin:/bin"},
+                   .fds = {{2, 2}}});
+  ASSERT_TRUE(tar.ok()) << tar.error().message();
+  int status = -1;
+  ASSERT_EQ(waitpid(*tar, &status, 0), *tar);
+  ASSERT_EQ(status, 0) << "tar of " << images << "/demo.tar";
+  std::filesystem::copy_file(build + "/tests/e2e/agent_probe", rootfs + "/probe");
+}
+
+void AgentVm::MeetAgent(int listener, bool talk) {
+  pollfd wait{listener, POLLIN, 0};
+  ASSERT_EQ(poll(&wait, 1, 60000), 1) << "the guest did not dial\nconsole:\n" << Console();
+  ready_ = *base::AcceptUnix(listener);
+  ready_line_ = ReadStream(ready_.get(), "\n");
+  if (!talk) return;
+  client_ = NewClient();
+  ASSERT_NE(client_, nullptr);
 }
 
 void AgentVm::ShutDown() {
@@ -156,10 +160,12 @@ AgentVm::Process AddStreams(AgentVm& vm, const oci::Process& spec, agent::v1::St
 
 }  // namespace
 
-base::Result<AgentVm::Process> AgentVm::Create(const std::string& id, const oci::Config& config) {
+base::Result<AgentVm::Process> AgentVm::Create(const std::string& id, const oci::Config& config,
+                                               const std::vector<agent::v1::BlockDevice>& disks) {
   agent::v1::CreateContainerRequest request;
   request.set_container_id(id);
   request.set_oci_config(oci::SerializeConfig(config));
+  for (const auto& disk : disks) *request.add_block_devices() = disk;
   Process process = AddStreams(*this, *config.process, *request.mutable_stdio());
   process.container_id = id;
   TRY_ASSIGN(auto response, Call<agent::v1::CreateContainerResponse>("CreateContainer", request));

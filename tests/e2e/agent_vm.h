@@ -70,7 +70,9 @@ class AgentVm {
     std::string err;
   };
 
-  base::Result<Process> Create(const std::string& id, const oci::Config& config);
+  // `disks`: those of the machine that are the container's.
+  base::Result<Process> Create(const std::string& id, const oci::Config& config,
+                               const std::vector<agent::v1::BlockDevice>& disks = {});
   base::Status Start(const std::string& id);
   base::Result<Process> Exec(const std::string& id, const std::string& exec_id,
                              const oci::Process& process);
@@ -86,6 +88,12 @@ class AgentVm {
   const std::string& ready_line() const { return ready_line_; }
 
  protected:
+  // Fills the share's directory. Failures are the test's.
+  static void MakeShare(const std::string& share, const std::string& build);
+  // Waits for the agent's call on the listener of its port, and connects to it when there is
+  // something to talk about.
+  void MeetAgent(int listener, bool talk);
+
   std::string vsock_path_;
   std::string ready_line_;
   base::UniqueFd ready_;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include "base/file.h"
+#include "tests/e2e/eventually.h"
 #include "tests/e2e/holt.h"
 
 namespace holt {
@@ -89,15 +90,6 @@ class BundleTest : public HoltTest {
     return state.substr(at, state.find('"', at) - at);
   }
 
-  // Looks until `condition` holds; false when that takes ten seconds.
-  template <typename Condition>
-  static bool Eventually(const Condition& condition) {
-    for (int i = 0; i < 400; ++i) {
-      if (condition()) return true;
-      usleep(25'000);
-    }
-    return false;
-  }
   bool BecomesStopped(const std::string& id) {
     return Eventually([&] { return StatusOf(id) == "stopped"; });
   }

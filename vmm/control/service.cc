@@ -93,6 +93,30 @@ VmmService::VmmService(base::EventLoop& loop) : loop_(loop), server_(loop) {
     machine.Kill();
     return Status();
   });
+  HandleDisks();
+}
+
+void VmmService::HandleDisks() {
+  server_.Handle<v1::PlugDiskRequest, v1::Empty>(
+      kService, "PlugDisk",
+      [this](const v1::PlugDiskRequest& request, rpc::TypedCall<v1::Empty> call) {
+        auto plug = [&]() -> Status {
+          TRY_ASSIGN(Machine * machine, GetMachine());
+          TRY_ASSIGN(BlkDisk disk, ReadPluggedDisk(request));
+          return machine->spare_disks().Plug(request.spare(), std::move(disk));
+        };
+        FinishEmpty(call, plug());
+      });
+  server_.Handle<v1::UnplugDiskRequest, v1::Empty>(
+      kService, "UnplugDisk",
+      [this](const v1::UnplugDiskRequest& request, rpc::TypedCall<v1::Empty> call) {
+        auto unplug = [&]() -> Status {
+          TRY_ASSIGN(Machine * machine, GetMachine());
+          return machine->spare_disks().Unplug(request.spare(),
+                                               [call] { call.Reply(v1::Empty()); });
+        };
+        if (Status status = unplug(); !status) call.Fail(status.error());
+      });
 }
 
 Status VmmService::Serve(base::UniqueFd control, std::function<void()> on_monitor_gone) {
@@ -115,7 +139,7 @@ Status VmmService::Create(const v1::VmSpec& spec) {
   // Every thread exists now, and no guest code has run.
   TRY(CheckUnprivileged());
   TRY(InstallSeccomp(kvm ? SeccompPolicy::kKvm : SeccompPolicy::kSoftware,
-                     {.rings = spec.disks_size() > 0}));
+                     {.rings = spec.disks_size() + spec.spare_disks_size() > 0}));
   machine_ = std::move(machine);
   return {};
 }

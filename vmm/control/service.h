@@ -22,6 +22,7 @@ class VmmService {
   base::Status Serve(base::UniqueFd control, std::function<void()> on_monitor_gone);
 
  private:
+  void HandleDisks();
   base::Status Create(const v1::VmSpec& spec);
   void OnExit(MachineExit exit);
   // The machine, or kFailedPrecondition before Create.

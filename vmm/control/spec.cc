@@ -5,6 +5,7 @@
 #include <sys/ioctl.h>
 #include <sys/stat.h>
 
+#include <bit>
 #include <cstring>
 #include <set>
 
@@ -59,10 +60,15 @@ Result<NetIdentity> ReadIdentity(const v1::Net& net) {
   return identity;
 }
 
+base::Status CheckDiskId(const std::string& id) {
+  if (id.size() > blk::kIdBytes || !IsShareTag(id))
+    return MakeError(Code::kInvalidArgument, "disk.id \"{}\"", id);
+  return {};
+}
+
 // What there is to know of a block device before the filter forbids to ask.
 Result<BlkDisk> ReadDisk(const v1::Disk& from, UniqueFd fd) {
-  if (from.id().size() > blk::kIdBytes || !IsShareTag(from.id()))
-    return MakeError(Code::kInvalidArgument, "disk.id \"{}\"", from.id());
+  TRY(CheckDiskId(from.id()));
   struct stat file {};
   if (fstat(fd.get(), &file) != 0) return HOLT_ERRNO("stat");
   if (!S_ISBLK(file.st_mode))
@@ -81,7 +87,38 @@ Result<BlkDisk> ReadDisk(const v1::Disk& from, UniqueFd fd) {
   return disk;
 }
 
+Result<MachineSpec::SpareDiskSpec> TakeSpareDisk(const v1::SpareDisk& from, uint32_t vcpus,
+                                                 FdTaker& fds) {
+  MachineSpec::SpareDiskSpec spare;
+  if (from.ring_fds_size() != static_cast<int>(blk::QueuesFor(vcpus)))
+    return MakeError(Code::kInvalidArgument, "spare_disk.ring_fds: {} of them",
+                     from.ring_fds_size());
+  for (int number : from.ring_fds()) {
+    TRY_ASSIGN(UniqueFd fd, fds.Required(number, "spare_disk.ring_fds"));
+    TRY_ASSIGN_CONTEXT(auto ring, BlkRing::Adopt(std::move(fd), from.ring_parameters()),
+                       "spare_disk.ring_fds");
+    spare.rings.push_back(std::move(ring));
+  }
+  TRY_ASSIGN(spare.vhost_user, fds.Optional(from.vhost_user_fd(), "spare_disk.vhost_user_fd"));
+  return spare;
+}
+
 }  // namespace
+
+Result<BlkDisk> ReadPluggedDisk(const v1::PlugDiskRequest& request) {
+  TRY(CheckDiskId(request.id()));
+  constexpr uint32_t kMaxBlock = 64 << 10;
+  if (request.bytes() < blk::kSectorBytes || request.block_bytes() < blk::kSectorBytes ||
+      request.block_bytes() > kMaxBlock || !std::has_single_bit(request.block_bytes()))
+    return MakeError(Code::kInvalidArgument, "disk {}: {} bytes in blocks of {}", request.id(),
+                     request.bytes(), request.block_bytes());
+  BlkDisk disk;
+  disk.bytes = request.bytes();
+  disk.block_bytes = request.block_bytes();
+  disk.read_only = request.read_only();
+  disk.id = request.id();
+  return disk;
+}
 
 Result<MachineSpec> TakeMachineSpec(const v1::VmSpec& spec) {
   constexpr uint64_t kMiB = 1 << 20;
@@ -145,6 +182,10 @@ Result<MachineSpec> TakeMachineSpec(const v1::VmSpec& spec) {
     TRY_ASSIGN(disk.vhost_user, fds.Optional(from.vhost_user_fd(), "disk.vhost_user_fd"));
     TRY_ASSIGN_CONTEXT(disk.disk, ReadDisk(from, std::move(fd)), "disk.fd");
     machine.disks.push_back(std::move(disk));
+  }
+  for (const v1::SpareDisk& from : spec.spare_disks()) {
+    TRY_ASSIGN(auto spare, TakeSpareDisk(from, spec.vcpus(), fds));
+    machine.spare_disks.push_back(std::move(spare));
   }
   if (spec.accel() == v1::ACCEL_KVM) {
     TRY_ASSIGN(machine.kvm, fds.Required(spec.kvm_fd(), "kvm_fd"));

@@ -10,6 +10,9 @@ namespace holt::vmm {
 // that is not open, is stdio, or is named twice; memory or vCPUs out of range; a share tag.
 base::Result<MachineSpec> TakeMachineSpec(const v1::VmSpec& spec);
 
+// Checks what is said of a disk that comes later.
+base::Result<BlkDisk> ReadPluggedDisk(const v1::PlugDiskRequest& request);
+
 // Less is refused before the guest could panic of it: kernel, initramfs and page tables need that
 // much.
 inline constexpr uint64_t kMinMemoryBytes = 48ull << 20;

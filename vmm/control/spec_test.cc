@@ -83,7 +83,31 @@ TEST(SpecTest, ErrorsNameTheField) {
   EXPECT_THAT(message(with_disk("/dev/null", "a,b")), HasSubstr("disk.id"));
   EXPECT_THAT(message(with_disk("/dev/null", "holt-0123456789abcdef")), HasSubstr("disk.id"));
   EXPECT_THAT(message([](auto& s) { s.add_disks()->set_id("holt-0"); }), HasSubstr("disk.fd"));
+  EXPECT_THAT(message([](auto& s) { s.add_spare_disks(); }),
+              HasSubstr("spare_disk.ring_fds: 0 of them"));
+  EXPECT_THAT(message([](auto& s) {
+                s.add_spare_disks()->add_ring_fds(open("/dev/null", O_RDWR | O_CLOEXEC));
+              }),
+              HasSubstr("no ring to take over"));
   EXPECT_THAT(message([](auto& s) { s.add_shares()->set_tag("a,b=c"); }), HasSubstr("share tag"));
+}
+
+TEST(SpecTest, OfADiskThatComesLaterTheNumbersAreChecked) {
+  auto message = [](auto change) {
+    v1::PlugDiskRequest request;
+    request.set_id("holt-3");
+    request.set_bytes(1 << 20);
+    request.set_block_bytes(4096);
+    change(request);
+    auto disk = ReadPluggedDisk(request);
+    return disk.ok() ? disk->id + " accepted" : disk.error().message();
+  };
+  EXPECT_EQ(message([](auto&) {}), "holt-3 accepted");
+  EXPECT_THAT(message([](auto& r) { r.set_id(""); }), HasSubstr("disk.id"));
+  EXPECT_THAT(message([](auto& r) { r.set_id("holt-0123456789abcdef"); }), HasSubstr("disk.id"));
+  EXPECT_THAT(message([](auto& r) { r.set_bytes(511); }), HasSubstr("511 bytes"));
+  for (uint32_t block : {0u, 256u, 513u, 1u << 17})
+    EXPECT_THAT(message([block](auto& r) { r.set_block_bytes(block); }), HasSubstr("in blocks of"));
 }
 
 }  // namespace

@@ -98,12 +98,23 @@ Status KvmMachine::AddDevices(MachineSpec& spec) {
     TRY_CONTEXT(AddNet(std::move(spec.nets[i])), fmt::format("net {}", i));
   for (MachineSpec::DiskSpec& disk : spec.disks)
     TRY_CONTEXT(AddDisk(std::move(disk.disk), spec.vcpus), "disk");
+  for (MachineSpec::SpareDiskSpec& disk : spec.spare_disks)
+    TRY_CONTEXT(AddSpareDisk(std::move(disk)), "spare disk");
   return {};
 }
 
 Status KvmMachine::AddDisk(BlkDisk disk, uint32_t vcpus) {
   TRY_ASSIGN(auto blk, Blk::Create(loop_, std::move(disk), vcpus));
   return AddDevice(std::make_unique<BlkDevice>(std::move(blk)));
+}
+
+Status KvmMachine::AddSpareDisk(MachineSpec::SpareDiskSpec spec) {
+  TRY_ASSIGN(auto blk, Blk::CreateSpare(loop_, std::move(spec.rings)));
+  Blk& spare = *blk;
+  TRY(AddDevice(std::make_unique<BlkDevice>(std::move(blk))));
+  MmioTransport& transport = *transports_.back();
+  spare_disks_.Add(spare, [&transport](const auto& change) { transport.ChangeConfig(change); });
+  return {};
 }
 
 Status KvmMachine::AddNet(MachineSpec::NetSpec spec) {

@@ -35,6 +35,7 @@ class KvmMachine : public Machine {
   base::Status SetUp(MachineSpec spec);
   base::Status AddDevices(MachineSpec& spec);
   base::Status AddDisk(BlkDisk disk, uint32_t vcpus);
+  base::Status AddSpareDisk(MachineSpec::SpareDiskSpec spec);
   base::Status AddNet(MachineSpec::NetSpec spec);
   base::Status AddVsock(MachineSpec::VsockSpec spec);
   base::Status AddDevice(std::unique_ptr<VirtioDevice> device);

@@ -10,7 +10,7 @@
 #include "base/event_loop.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
-#include "vmm/devices/blk_queue.h"
+#include "vmm/devices/blk_spares.h"
 #include "vmm/devices/net.h"
 
 // A virtual machine, whatever its processor is.
@@ -56,6 +56,10 @@ struct MachineSpec {
     BlkDisk disk;
     base::UniqueFd vhost_user;  // software only
   };
+  struct SpareDiskSpec {
+    std::vector<std::unique_ptr<BlkRing>> rings;  // one for each queue
+    base::UniqueFd vhost_user;                    // software only
+  };
   struct SoftwareEnds {
     base::UniqueFd vsock_vhost_user;
     base::UniqueFd qmp;
@@ -73,6 +77,7 @@ struct MachineSpec {
   std::vector<ShareSpec> shares;
   std::vector<NetSpec> nets;
   std::vector<DiskSpec> disks;
+  std::vector<SpareDiskSpec> spare_disks;
   SoftwareEnds software;
 };
 
@@ -91,6 +96,12 @@ class Machine {
   // Ends the machine; the exit callback follows.
   virtual void Kill() = 0;
   virtual base::Result<MachineStats> Stats() = 0;
+
+  // In the order of MachineSpec::spare_disks.
+  BlkSpares& spare_disks() { return spare_disks_; }
+
+ protected:
+  BlkSpares spare_disks_;
 };
 
 }  // namespace holt::vmm

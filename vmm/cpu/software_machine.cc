@@ -60,8 +60,12 @@ Result<std::unique_ptr<Machine>> SoftwareMachine::Create(base::EventLoop& loop, 
                 "vsock");
   for (size_t i = 0; i < spec.nets.size(); ++i)
     TRY_CONTEXT(raw->ServeNet(std::move(spec.nets[i])), fmt::format("net {}", i));
-  for (MachineSpec::DiskSpec& disk : spec.disks)
-    TRY_CONTEXT(raw->ServeDisk(std::move(disk), spec.vcpus), "disk");
+  for (MachineSpec::DiskSpec& disk : spec.disks) {
+    TRY_ASSIGN_CONTEXT(auto blk, Blk::Create(loop, std::move(disk.disk), spec.vcpus), "disk");
+    TRY_CONTEXT(raw->ServeDisk(std::move(blk), std::move(disk.vhost_user)), "disk");
+  }
+  for (MachineSpec::SpareDiskSpec& disk : spec.spare_disks)
+    TRY_CONTEXT(raw->ServeSpareDisk(std::move(disk)), "spare disk");
   return std::unique_ptr<Machine>(std::move(machine));
 }
 
@@ -75,19 +79,30 @@ Status SoftwareMachine::ServeNet(MachineSpec::NetSpec spec) {
   return {};
 }
 
-Status SoftwareMachine::ServeDisk(MachineSpec::DiskSpec spec, uint32_t vcpus) {
-  if (!spec.vhost_user) return MakeError(Code::kInvalidArgument, "no vhost-user descriptor");
-  TRY_ASSIGN(auto blk, Blk::Create(loop_, std::move(spec.disk), vcpus));
+Result<vhost_user::Backend*> SoftwareMachine::ServeDisk(std::unique_ptr<Blk> blk,
+                                                        base::UniqueFd socket) {
+  if (!socket) return MakeError(Code::kInvalidArgument, "no vhost-user descriptor");
   ServedDisk served;
   served.device = std::make_unique<BlkVhostUser>(std::move(blk));
   vhost_user::Backend::Options options;
   options.loop = &loop_;
-  options.socket = std::move(spec.vhost_user);
+  options.socket = std::move(socket);
   options.device = served.device.get();
   // QEMU's end is told by QMP, which knows the reason.
   options.on_closed = [](const base::Error& why) { base::log::Debug("disk: {}", why.message()); };
   TRY_ASSIGN(served.backend, vhost_user::Backend::Create(std::move(options)));
   disks_.push_back(std::move(served));
+  return disks_.back().backend.get();
+}
+
+Status SoftwareMachine::ServeSpareDisk(MachineSpec::SpareDiskSpec spec) {
+  TRY_ASSIGN(auto blk, Blk::CreateSpare(loop_, std::move(spec.rings)));
+  Blk& spare = *blk;
+  TRY_ASSIGN(vhost_user::Backend * backend, ServeDisk(std::move(blk), std::move(spec.vhost_user)));
+  spare_disks_.Add(spare, [backend](const auto& change) {
+    change();
+    backend->TellConfigChanged();
+  });
   return {};
 }
 

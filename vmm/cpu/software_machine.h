@@ -30,7 +30,9 @@ class SoftwareMachine : public Machine {
  private:
   SoftwareMachine(base::EventLoop& loop, base::UniqueFd console, base::UniqueFd console_source,
                   ExitCallback on_exit);
-  base::Status ServeDisk(MachineSpec::DiskSpec spec, uint32_t vcpus);
+  // The back end, which is disks_'s, too.
+  base::Result<vhost_user::Backend*> ServeDisk(std::unique_ptr<Blk> blk, base::UniqueFd socket);
+  base::Status ServeSpareDisk(MachineSpec::SpareDiskSpec spec);
   base::Status ServeNet(MachineSpec::NetSpec spec);
   base::Status ServeVsock(MachineSpec::VsockSpec spec, base::UniqueFd socket);
   void ReadConsole();

@@ -9,6 +9,7 @@
 
 #include "base/log.h"
 #include "vmm/devices/blk.h"
+#include "vmm/devices/blk_spare_ring.h"
 #include "vmm/virtio/fake_driver.h"
 #include "vmm/virtio/fake_port.h"
 #include "vmm/virtio/fuzz_step.h"
@@ -27,16 +28,35 @@ struct Machine {
   int file = memfd_create("disk", MFD_CLOEXEC);
   std::unique_ptr<BlkDevice> device;
   FakePort port{blk::kQueueSize};
+  Blk* spare = nullptr;  // where the disk comes and goes
+  SpareRing ring;
 
-  Machine() {
+  explicit Machine(bool comes_and_goes) {
     if (ftruncate(file, kDisk) != 0) abort();
+    auto blk = comes_and_goes ? MakeSpare() : Blk::Create(*loop, Disk(dup(file)), 1);
+    if (!blk) abort();
+    if (comes_and_goes) spare = blk->get();
+    device = std::make_unique<BlkDevice>(std::move(*blk));
+  }
+  static BlkDisk Disk(int fd) {
     BlkDisk disk;
-    disk.fd.Reset(dup(file));
+    disk.fd.Reset(fd);
     disk.bytes = kDisk;
     disk.id = "holt-0";
-    auto blk = Blk::Create(*loop, std::move(disk), 1);
-    if (!blk) abort();
-    device = std::make_unique<BlkDevice>(std::move(*blk));
+    return disk;
+  }
+  base::Result<std::unique_ptr<Blk>> MakeSpare() {
+    TRY_ASSIGN(ring, SpareRing::Create(blk::kMaxQueueSize));
+    TRY(ring.SetFile(file));
+    std::vector<std::unique_ptr<BlkRing>> rings;
+    TRY_ASSIGN(auto adopted, BlkRing::Adopt(base::UniqueFd(dup(ring.fd())), ring.parameters()));
+    rings.push_back(std::move(adopted));
+    return Blk::CreateSpare(*loop, std::move(rings));
+  }
+  // The host's doing, in the middle of whatever the guest does.
+  void PlugOrUnplug() {
+    if (spare->Plug(Disk(-1))) return;
+    (void)spare->Unplug([] {});
   }
   void Stop() {
     device->Stop();
@@ -58,6 +78,7 @@ struct Machine {
 
 void Run(Machine& machine, const FuzzStep& step) {
   const uint64_t value = step.value;  // aligned
+  if (machine.spare != nullptr && step.action >= 0x80) return machine.PlugOrUnplug();
   switch (step.action % 6) {
     case 0:
       return machine.Start(step);
@@ -93,13 +114,15 @@ void Run(Machine& machine, const FuzzStep& step) {
 
 extern "C" int LLVMFuzzerTestOneInput(const uint8_t* data, size_t size) {
   using namespace holt::vmm;
-  static Machine machine;
+  static Machine fixed(false), changing(true);
   holt::base::log::SetLevel(holt::base::log::Level::kError);
-  FuzzStep start{};
-  start.small = 1;
-  machine.Start(start);
-  ForEachStep(data, size, [](const FuzzStep& step) { Run(machine, step); });
-  machine.loop->RunOnce(std::chrono::seconds(0));
-  machine.Stop();
+  for (Machine* machine : {&fixed, &changing}) {
+    FuzzStep start{};
+    start.small = 1;
+    machine->Start(start);
+    ForEachStep(data, size, [machine](const FuzzStep& step) { Run(*machine, step); });
+    machine->loop->RunOnce(std::chrono::seconds(0));
+    machine->Stop();
+  }
   return 0;
 }

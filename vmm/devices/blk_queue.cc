@@ -24,9 +24,10 @@ constexpr std::chrono::milliseconds kSubmitAgain{5};
 
 }  // namespace
 
-Result<std::unique_ptr<BlkQueue>> BlkQueue::Create(base::EventLoop& loop, const BlkDisk& disk) {
+Result<std::unique_ptr<BlkQueue>> BlkQueue::Create(base::EventLoop& loop, const BlkDisk& disk,
+                                                   std::unique_ptr<BlkRing> ring) {
   std::unique_ptr<BlkQueue> queue(new BlkQueue(loop, disk));
-  TRY_ASSIGN(queue->ring_, BlkRing::Create(disk.fd.get(), blk::kMaxQueueSize));
+  queue->ring_ = std::move(ring);
   queue->requests_.resize(blk::kMaxQueueSize);
   TRY(loop.AddFd(queue->ring_->event_fd(), EPOLLIN,
                  [raw = queue.get()](uint32_t) { raw->Reap(); }));
@@ -48,6 +49,12 @@ void BlkQueue::SetPort(QueuePort* port) {
 }
 
 void BlkQueue::OnKick() { Serve(); }
+
+void BlkQueue::WhenIdle(std::function<void()> callback) {
+  if (busy_ == 0) return callback();
+  HOLT_CHECK(!on_idle_);
+  on_idle_ = std::move(callback);
+}
 
 void BlkQueue::Serve() {
   if (port_ == nullptr || !port_->queue().running() || port_->queue().broken()) return;
@@ -129,6 +136,7 @@ bool BlkQueue::Begin(uint16_t head, Request& request, Status& status) {
   ChainReader reader(request.chain);
   // Without room for a status the driver is told nothing but that it is done.
   if (request.chain.writable_bytes == 0 || !reader.Read(request.header)) return false;
+  if (disk_.empty()) return false;
   switch (request.header.type) {
     case blk::kIn:
     case blk::kOut:
@@ -205,6 +213,12 @@ bool BlkQueue::BeginRange(uint16_t head, Request& request, Status& status) {
   if (bytes == 0 || bytes > kMaxRangeBytes || !InDisk(segment.sector, bytes)) return false;
   request.offset = segment.sector * blk::kSectorBytes;
   request.left = bytes;
+  if ((request.offset | bytes) % disk_.block_bytes != 0) {
+    // The guest of a disk that came later knows no size of its blocks. It writes zeroes itself
+    // then.
+    status = zeroes ? Status::kUnsupported : Status::kOk;
+    return false;
+  }
   request.unmap = !zeroes || (segment.flags & blk::kUnmap) != 0;
   Allocate(head, request);
   return true;
@@ -215,21 +229,24 @@ void BlkQueue::Allocate(uint16_t head, Request& request) {
   ring_->Allocate(mode | FALLOC_FL_KEEP_SIZE, request.offset, request.left, head);
 }
 
+void BlkQueue::GoOn(uint16_t head, Request& request) {
+  if (disk_.empty()) return Finish(head, request, Status::kIoError);
+  const uint32_t type = request.header.type;
+  if (type == blk::kFlushRequest) return ring_->Flush(head);
+  return type == blk::kIn || type == blk::kOut ? Transfer(head, request) : Allocate(head, request);
+}
+
 void BlkQueue::OnDone(uint16_t head, int result) {
   Request& request = requests_[head];
   HOLT_CHECK(request.busy);
   const uint32_t type = request.header.type;
-  if (result == -EINTR || result == -EAGAIN) {
-    if (type == blk::kFlushRequest) return ring_->Flush(head);
-    return type == blk::kIn || type == blk::kOut ? Transfer(head, request)
-                                                 : Allocate(head, request);
-  }
+  if (result == -EINTR || result == -EAGAIN) return GoOn(head, request);
   if (result < 0) {
     if (result == -EOPNOTSUPP && request.unmap) {
       // A discard is a wish. Zeroes are not: they can be written, too.
       if (type == blk::kDiscardRequest) return Finish(head, request, Status::kOk);
       request.unmap = false;
-      return Allocate(head, request);
+      return GoOn(head, request);
     }
     return Finish(head, request, result == -EOPNOTSUPP ? Status::kUnsupported : Status::kIoError);
   }
@@ -246,7 +263,7 @@ void BlkQueue::OnDone(uint16_t head, int result) {
   iovec& next = request.buffers[request.first];
   next.iov_base = static_cast<std::byte*>(next.iov_base) + done;
   next.iov_len -= done;
-  Transfer(head, request);
+  GoOn(head, request);
 }
 
 void BlkQueue::Finish(uint16_t head, Request& request, Status status) {
@@ -263,6 +280,7 @@ void BlkQueue::Finish(uint16_t head, Request& request, Status status) {
   --busy_;
   port_->queue().Push(head, written);
   request.chain.Clear();
+  if (busy_ == 0 && on_idle_) std::exchange(on_idle_, nullptr)();
 }
 
 }  // namespace holt::vmm

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <functional>
 #include <memory>
 #include <string>
 #include <vector>
@@ -14,12 +15,15 @@ namespace holt::vmm {
 
 // A disk: raw bytes in one file, whatever they mean.
 struct BlkDisk {
-  base::UniqueFd fd;           // a block device (or, in tests, a file), open as `read_only` says
+  // A block device (or, in tests, a file), open as `read_only` says. None where the ring gets its
+  // file from another process.
+  base::UniqueFd fd;
   uint64_t bytes = 0;          // when it was opened; a rest below a sector is out of reach
   uint32_t block_bytes = 512;  // the smallest that the disk itself writes
   bool read_only = false;
-  std::string id;  // at most blk::kIdBytes; how the guest knows it
+  std::string id;  // at most blk::kIdBytes; how the guest knows it. Empty: there is no disk
 
+  bool empty() const { return id.empty(); }
   uint64_t sectors() const { return bytes / blk::kSectorBytes; }
 };
 
@@ -31,8 +35,11 @@ struct BlkDisk {
 // request is that request's status.
 class BlkQueue {
  public:
-  // `disk` outlives this.
-  static base::Result<std::unique_ptr<BlkQueue>> Create(base::EventLoop& loop, const BlkDisk& disk);
+  // `disk`, which is the file of `ring`, outlives this. It may become another in the loop while
+  // nothing is in flight, and none (empty) at any time: then every request fails, and what is in
+  // flight ends with what the kernel has begun.
+  static base::Result<std::unique_ptr<BlkQueue>> Create(base::EventLoop& loop, const BlkDisk& disk,
+                                                        std::unique_ptr<BlkRing> ring);
   ~BlkQueue();
   BlkQueue(const BlkQueue&) = delete;
   BlkQueue& operator=(const BlkQueue&) = delete;
@@ -47,6 +54,8 @@ class BlkQueue {
   // The queue runs from now on; null: waits for what is in flight, and touches it no more.
   void SetPort(QueuePort* port);
   void OnKick();
+  // Calls back when nothing is in flight: at once, or in the loop. One at a time.
+  void WhenIdle(std::function<void()> callback);
 
  private:
   struct Request {
@@ -73,6 +82,7 @@ class BlkQueue {
   bool BeginRange(uint16_t head, Request& request, blk::Status& status);
   void Transfer(uint16_t head, Request& request);
   void Allocate(uint16_t head, Request& request);
+  void GoOn(uint16_t head, Request& request);
   void OnDone(uint16_t head, int result);
   void Finish(uint16_t head, Request& request, blk::Status status);
   bool InDisk(uint64_t sector, uint64_t bytes) const;
@@ -86,6 +96,7 @@ class BlkQueue {
   bool posted_ = false;
   bool submit_later_ = false;
   DescriptorChain chain_;
+  std::function<void()> on_idle_;
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 

@@ -1,9 +1,7 @@
 #include "vmm/devices/blk_ring.h"
 
-#include <sys/eventfd.h>
-#include <unistd.h>
-
-#include <array>
+#include <cstring>
+#include <vector>
 
 namespace holt::vmm {
 
@@ -27,6 +25,13 @@ io_uring_restriction AllowOperation(uint8_t operation) {
   return rule;
 }
 
+io_uring_restriction AllowRegister(uint8_t operation) {
+  io_uring_restriction rule{};
+  rule.opcode = IORING_RESTRICTION_REGISTER_OP;
+  rule.register_op = operation;
+  return rule;
+}
+
 io_uring_restriction SqeFlags(uint16_t kind) {
   io_uring_restriction rule{};
   rule.opcode = kind;
@@ -36,36 +41,63 @@ io_uring_restriction SqeFlags(uint16_t kind) {
 
 }  // namespace
 
+Status MakeRestrictedRing(int file, unsigned entries, io_uring& ring, io_uring_params& parameters) {
+  parameters = {};
+  parameters.flags = IORING_SETUP_R_DISABLED;
+  int result = io_uring_queue_init_params(entries, &ring, &parameters);
+  if (result != 0) return RingError(result, "make a ring");
+  auto set_up = [&]() -> Status {
+    if (file >= 0) {
+      result = io_uring_register_files(&ring, &file, 1);
+      if (result != 0) return RingError(result, "register the device");
+    }
+    // No buffer and no other kind of operation can be registered from here on either.
+    std::vector<io_uring_restriction> rules = {
+        AllowOperation(IORING_OP_READV),
+        AllowOperation(IORING_OP_WRITEV),
+        AllowOperation(IORING_OP_FSYNC),
+        AllowOperation(IORING_OP_FALLOCATE),
+        SqeFlags(IORING_RESTRICTION_SQE_FLAGS_ALLOWED),
+        SqeFlags(IORING_RESTRICTION_SQE_FLAGS_REQUIRED),
+    };
+    if (file < 0) {
+      rules.push_back(AllowRegister(IORING_REGISTER_FILES));
+      rules.push_back(AllowRegister(IORING_UNREGISTER_FILES));
+    }
+    result =
+        io_uring_register_restrictions(&ring, rules.data(), static_cast<unsigned>(rules.size()));
+    if (result != 0) return RingError(result, "restrict the ring");
+    result = io_uring_enable_rings(&ring);
+    if (result != 0) return RingError(result, "enable the ring");
+    return {};
+  };
+  Status status = set_up();
+  if (!status) io_uring_queue_exit(&ring);
+  return status;
+}
+
 Result<std::unique_ptr<BlkRing>> BlkRing::Create(int fd, unsigned entries) {
+  HOLT_CHECK(fd >= 0);
   std::unique_ptr<BlkRing> ring(new BlkRing());
-  TRY(ring->SetUp(fd, entries));
+  io_uring_params parameters;
+  TRY(MakeRestrictedRing(fd, entries, ring->ring_, parameters));
+  ring->made_ = true;
   return ring;
 }
 
-Status BlkRing::SetUp(int fd, unsigned entries) {
-  event_.Reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-  if (!event_) return HOLT_ERRNO("eventfd");
-  int result = io_uring_queue_init(entries, &ring_, IORING_SETUP_R_DISABLED);
-  if (result != 0) return RingError(result, "make a ring");
-  made_ = true;
-  result = io_uring_register_files(&ring_, &fd, 1);
-  if (result != 0) return RingError(result, "register the device");
-  result = io_uring_register_eventfd(&ring_, event_.get());
-  if (result != 0) return RingError(result, "register an eventfd");
-  // Not one more file, buffer or kind of operation can be registered from here on either.
-  std::array<io_uring_restriction, 6> rules = {
-      AllowOperation(IORING_OP_READV),
-      AllowOperation(IORING_OP_WRITEV),
-      AllowOperation(IORING_OP_FSYNC),
-      AllowOperation(IORING_OP_FALLOCATE),
-      SqeFlags(IORING_RESTRICTION_SQE_FLAGS_ALLOWED),
-      SqeFlags(IORING_RESTRICTION_SQE_FLAGS_REQUIRED),
-  };
-  result = io_uring_register_restrictions(&ring_, rules.data(), rules.size());
-  if (result != 0) return RingError(result, "restrict the ring");
-  result = io_uring_enable_rings(&ring_);
-  if (result != 0) return RingError(result, "enable the ring");
-  return {};
+Result<std::unique_ptr<BlkRing>> BlkRing::Adopt(base::UniqueFd fd, std::string_view parameters) {
+  io_uring_params known;
+  if (!fd || parameters.size() != sizeof known)
+    return base::MakeError(base::Code::kInvalidArgument, "io_uring: no ring to take over");
+  std::memcpy(&known, parameters.data(), sizeof known);
+  std::unique_ptr<BlkRing> ring(new BlkRing());
+  const int result = io_uring_queue_mmap(fd.get(), &known, &ring->ring_);
+  if (result != 0) return RingError(result, "map a ring");
+  // As io_uring_queue_init_params does where it made the ring.
+  ring->ring_.features = known.features;
+  fd.Release();
+  ring->made_ = true;
+  return ring;
 }
 
 BlkRing::~BlkRing() {
@@ -119,9 +151,6 @@ bool BlkRing::Submit() {
 }
 
 void BlkRing::Reap(const std::function<void(uint64_t tag, int result)>& done) {
-  uint64_t count = 0;
-  const ssize_t ignored = read(event_.get(), &count, sizeof count);
-  (void)ignored;
   io_uring_cqe* cqe = nullptr;
   while (io_uring_peek_cqe(&ring_, &cqe) == 0) {
     const uint64_t tag = cqe->user_data;

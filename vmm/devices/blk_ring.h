@@ -7,6 +7,7 @@
 #include <functional>
 #include <memory>
 #include <span>
+#include <string_view>
 
 #include "base/result.h"
 #include "base/unique_fd.h"
@@ -23,12 +24,16 @@ class BlkRing {
   // `fd` is borrowed for this call (the ring keeps the file); `entries` is the most that is ever in
   // flight. The error of a host that has no io_uring, or forbids it, says so.
   static base::Result<std::unique_ptr<BlkRing>> Create(int fd, unsigned entries);
+  // Runs a ring that another process made (SpareRing), whose file it chooses, and that nobody has
+  // run before. `parameters` are SpareRing's.
+  static base::Result<std::unique_ptr<BlkRing>> Adopt(base::UniqueFd ring,
+                                                      std::string_view parameters);
   ~BlkRing();
   BlkRing(const BlkRing&) = delete;
   BlkRing& operator=(const BlkRing&) = delete;
 
-  // Readable when something is done. Borrowed.
-  int event_fd() const { return event_.get(); }
+  // The ring: readable when something is done. Borrowed.
+  int event_fd() const { return ring_.ring_fd; }
 
   // Prepare an operation, known by `tag`; Submit() passes it on.
   void Read(std::span<const iovec> buffers, uint64_t offset, uint64_t tag);
@@ -52,11 +57,14 @@ class BlkRing {
   BlkRing() = default;
   io_uring_sqe* Next();
   static void Finish(io_uring_sqe* sqe, uint64_t tag);
-  base::Status SetUp(int fd, unsigned entries);
 
   io_uring ring_{};
   bool made_ = false;
-  base::UniqueFd event_;
 };
+
+// Makes `ring` as described above, and `parameters` of it; `file` is -1 where files are registered
+// later: then that, and taking them away, is all that can be. After an error there is no ring.
+base::Status MakeRestrictedRing(int file, unsigned entries, io_uring& ring,
+                                io_uring_params& parameters);
 
 }  // namespace holt::vmm

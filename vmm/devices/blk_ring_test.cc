@@ -6,6 +6,7 @@
 #include <sys/syscall.h>
 #include <unistd.h>
 
+#include "vmm/devices/blk_spare_ring.h"
 #include "vmm/jail/filtered_child.h"
 #include "vmm/jail/privileges.h"
 #include "vmm/jail/seccomp.h"
@@ -70,6 +71,8 @@ TEST(BlkRing, DoesNothingElseAndReachesNoOtherFile) {
   const int fd = other.get();
   EXPECT_LT(io_uring_register_files_update(&raw, 0, &fd, 1), 0) << "and it stays the same";
   EXPECT_EQ(std::string(bytes, 4), std::string(4, '\0'));
+  EXPECT_LT(io_uring_unregister_files(&raw), 0);
+  EXPECT_LT(io_uring_register_files(&raw, &fd, 1), 0);
 }
 
 // `rings`: whether the filter leaves those that exist.
@@ -105,6 +108,84 @@ TEST(BlkRing, RunsUnderTheFilterWhereThereAreDisksOnly) {
                      })
                   .IsKilledByFilter())
       << "no ring without restrictions";
+}
+
+// A ring of another process's, run by one that is jailed as holt-vmm is.
+FilteredChild Running(const SpareRing& spare, const std::function<void(BlkRing&)>& action) {
+  auto ring = std::make_shared<std::unique_ptr<BlkRing>>();
+  return FilteredChild(
+      [ring, &spare]() -> std::shared_ptr<void> {
+        auto adopted = BlkRing::Adopt(base::UniqueFd(dup(spare.fd())), spare.parameters());
+        if (!adopted) return nullptr;
+        *ring = std::move(*adopted);
+        const bool confined =
+            DropPrivileges().ok() && InstallSeccomp(SeccompPolicy::kSoftware, {.rings = true}).ok();
+        return confined ? ring : nullptr;
+      },
+      [ring, action] { action(**ring); });
+}
+
+TEST(SpareRing, ItsFileIsTheOtherProcesss) {
+  const base::UniqueFd file = File("0123456789");
+  // Exits with 0 when it wrote, with 1 where there was nothing to write to.
+  auto write = [](BlkRing& ring) {
+    char bytes[4] = {'a', 'b', 'c', 'd'};
+    iovec buffer{bytes, 4};
+    ring.Write(std::span(&buffer, 1), 2, 1);
+    const int result = Result(ring);
+    _exit(result == 4 ? 0 : result == -EBADF ? 1 : 2);
+  };
+  auto content = [&] {
+    char bytes[10] = {};
+    EXPECT_EQ(pread(file.get(), bytes, sizeof bytes, 0), 10);
+    return std::string(bytes, sizeof bytes);
+  };
+  const SpareRing empty = *SpareRing::Create(4), used = *SpareRing::Create(4),
+                  cleared = *SpareRing::Create(4);
+  EXPECT_EQ(WEXITSTATUS(Running(empty, write).Finish()), 1);
+  ASSERT_TRUE(cleared.SetFile(file.get()).ok());
+  {
+    // It runs already.
+    FilteredChild child = Running(cleared, write);
+    ASSERT_TRUE(cleared.ClearFile().ok());
+    EXPECT_FALSE(cleared.ClearFile().ok()) << "there is none";
+    EXPECT_EQ(WEXITSTATUS(child.Finish()), 1);
+    EXPECT_EQ(content(), "0123456789");
+  }
+  FilteredChild child = Running(used, write);
+  ASSERT_TRUE(used.SetFile(file.get()).ok());
+  EXPECT_EQ(child.Finish(), 0);
+  EXPECT_EQ(content(), "01abcd6789");
+}
+
+TEST(SpareRing, WhoRunsItDoesNothingElseAndRegistersNothing) {
+  const base::UniqueFd file = File("0123456789");
+  auto spare = SpareRing::Create(4);
+  ASSERT_TRUE(spare.ok()) << spare.error().message();
+  ASSERT_TRUE(spare->SetFile(file.get()).ok());
+  auto ring = BlkRing::Adopt(base::UniqueFd(dup(spare->fd())), spare->parameters());
+  ASSERT_TRUE(ring.ok()) << ring.error().message();
+  io_uring& raw = (*ring)->raw();
+  io_uring_sqe* sqe = io_uring_get_sqe(&raw);
+  io_uring_prep_openat(sqe, AT_FDCWD, "/", O_RDONLY, 0);
+  EXPECT_EQ(Result(**ring), -EACCES);
+  char bytes[4] = {};
+  iovec buffer{bytes, 4};
+  EXPECT_LT(io_uring_register_buffers(&raw, &buffer, 1), 0);
+  EXPECT_LT(io_uring_register_eventfd(&raw, file.get()), 0);
+  EXPECT_TRUE(Running(*spare, [](BlkRing& own) {
+                (void)io_uring_unregister_files(&own.raw());
+              }).IsKilledByFilter());
+}
+
+TEST(SpareRing, NoRingIsTakenForOne) {
+  auto spare = SpareRing::Create(4);
+  ASSERT_TRUE(spare.ok()) << spare.error().message();
+  EXPECT_FALSE(BlkRing::Adopt(base::UniqueFd(), spare->parameters()).ok());
+  EXPECT_FALSE(BlkRing::Adopt(base::UniqueFd(dup(spare->fd())), "short").ok());
+  EXPECT_FALSE(
+      BlkRing::Adopt(base::UniqueFd(open("/dev/null", O_RDWR | O_CLOEXEC)), spare->parameters())
+          .ok());
 }
 
 }  // namespace

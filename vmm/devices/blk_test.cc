@@ -2,6 +2,7 @@
 #include "vmm/devices/blk.h"
 
 #include <fcntl.h>
+#include <gmock/gmock.h>
 #include <gtest/gtest.h>
 #include <sys/stat.h>
 #include <unistd.h>
@@ -10,6 +11,8 @@
 #include <optional>
 #include <set>
 
+#include "vmm/devices/blk_spare_ring.h"
+#include "vmm/devices/blk_spares.h"
 #include "vmm/virtio/fake_driver.h"
 #include "vmm/virtio/fake_port.h"
 
@@ -38,6 +41,41 @@ class BlkTest : public ::testing::Test {
   void Make(bool read_only, uint32_t vcpus = 1) {
     Stop();
     device_.reset();
+    BlkDisk disk;
+    ASSERT_NO_FATAL_FAILURE(MakeDisk(read_only, disk));
+    auto blk = Blk::Create(*loop_, std::move(disk), vcpus);
+    ASSERT_TRUE(blk.ok()) << blk.error().message();
+    device_ = std::make_unique<BlkDevice>(std::move(*blk));
+  }
+  // A place without a disk; ring_ is the monitor's side.
+  void MakeSpare() {
+    Stop();
+    device_.reset();
+    ring_ = *SpareRing::Create(blk::kMaxQueueSize);
+    std::vector<std::unique_ptr<BlkRing>> rings;
+    rings.push_back(*BlkRing::Adopt(base::UniqueFd(dup(ring_.fd())), ring_.parameters()));
+    auto blk = Blk::CreateSpare(*loop_, std::move(rings));
+    ASSERT_TRUE(blk.ok()) << blk.error().message();
+    spare_ = blk->get();
+    device_ = std::make_unique<BlkDevice>(std::move(*blk));
+  }
+  // A new file_ in the place.
+  base::Status Plug(const std::string& id, bool read_only = false, uint32_t block_bytes = 512) {
+    BlkDisk disk;
+    MakeDisk(read_only, disk);
+    TRY(ring_.SetFile(disk.fd.get()));
+    disk.fd.Reset();
+    disk.id = id;
+    disk.block_bytes = block_bytes;
+    return spare_->Plug(std::move(disk));
+  }
+  uint64_t Capacity() {
+    blk::Config config{};
+    device_->ReadConfig(0, std::as_writable_bytes(std::span(&config, 1)));
+    return config.capacity;
+  }
+
+  void MakeDisk(bool read_only, BlkDisk& disk) {
     std::string path = ::testing::TempDir() + "/disk.XXXXXX";
     file_.Reset(mkostemp(path.data(), O_CLOEXEC));
     ASSERT_TRUE(file_);
@@ -47,15 +85,11 @@ class BlkTest : public ::testing::Test {
     content += "x";
     ASSERT_EQ(pwrite(file_.get(), content.data(), content.size(), 0),
               static_cast<ssize_t>(content.size()));
-    BlkDisk disk;
     disk.fd.Reset(open(path.c_str(), (read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC));
     ASSERT_EQ(unlink(path.c_str()), 0);
     disk.bytes = content.size();
     disk.read_only = read_only;
     disk.id = "holt-0";
-    auto blk = Blk::Create(*loop_, std::move(disk), vcpus);
-    ASSERT_TRUE(blk.ok()) << blk.error().message();
-    device_ = std::make_unique<BlkDevice>(std::move(*blk));
   }
   void Start() {
     driver_.emplace(memory_, kSize, kRing);
@@ -122,6 +156,8 @@ class BlkTest : public ::testing::Test {
   std::unique_ptr<base::EventLoop> loop_;
   base::UniqueFd file_;
   std::unique_ptr<BlkDevice> device_;
+  SpareRing ring_;
+  Blk* spare_ = nullptr;
   std::shared_ptr<const GuestMemory> memory_ = MakeTestMemory(1 << 20);
   std::optional<FakeDriver> driver_;
   std::unique_ptr<FakePort> port_;
@@ -321,6 +357,132 @@ TEST_F(BlkTest, ABrokenRingIsReportedAndTouchedNoMore) {
   Wait(1);
   device_->Stop();
   EXPECT_EQ(port_->queue().in_flight(), 0);
+}
+
+TEST_F(BlkTest, APlaceWithoutADiskFailsEveryRequest) {
+  MakeSpare();
+  Start();
+  EXPECT_EQ(Capacity(), 0u);
+  EXPECT_EQ(device_->Features() & blk::kReadOnly, 0u) << "a driver asks once only";
+  EXPECT_NE(device_->Features() & blk::kDiscard, 0u);
+  EXPECT_EQ(Ask(blk::kIn, 0, {{kDataAt, 512, true}}), kIoError);
+  EXPECT_EQ(Ask(blk::kOut, 0, {{kDataAt, 512, false}}), kIoError);
+  EXPECT_EQ(Ask(blk::kIn, 0), kIoError);
+  EXPECT_EQ(Ask(blk::kFlushRequest, 0), kIoError);
+  EXPECT_EQ(Ask(blk::kGetId, 0, {{kDataAt, blk::kIdBytes, true}}), kIoError);
+  EXPECT_EQ(AskRange(blk::kDiscardRequest, {0, 1, 0}), kIoError);
+  EXPECT_EQ(AskRange(blk::kWriteZeroesRequest, {0, 1, 0}), kIoError);
+  EXPECT_EQ(Ask(77, 0), kIoError);
+  EXPECT_FALSE(spare_->Unplug([] {}).ok());
+}
+
+TEST_F(BlkTest, DisksComeAndGo) {
+  MakeSpare();
+  Start();
+  ASSERT_TRUE(Plug("holt-1").ok());
+  EXPECT_EQ(spare_->disk_id(), "holt-1");
+  EXPECT_EQ(Capacity(), kDiskSectors);
+  ASSERT_EQ(Ask(blk::kGetId, 0, {{kDataAt, blk::kIdBytes, true}}), kOk);
+  EXPECT_EQ(driver_->ReadBytes(kDataAt, 7), std::string("holt-1\0", 7));
+  driver_->WriteBytes(kDataAt, Sector('x'));
+  ASSERT_EQ(Ask(blk::kOut, 5, {{kDataAt, 512, false}}), kOk);
+  EXPECT_EQ(OnDisk(5), Sector('x'));
+  EXPECT_EQ(spare_->Plug({.fd = {}, .bytes = 512, .id = "holt-2"}).error().code(),
+            base::Code::kFailedPrecondition);
+
+  bool gone = false;
+  ASSERT_TRUE(spare_->Unplug([&] { gone = true; }).ok());
+  EXPECT_TRUE(gone) << "nothing was in flight";
+  EXPECT_EQ(Capacity(), 0u);
+  // The file is still in the ring: the device does not use it.
+  EXPECT_EQ(Ask(blk::kIn, 0), kIoError);
+  EXPECT_EQ(Ask(blk::kFlushRequest, 0), kIoError);
+  EXPECT_EQ(Ask(blk::kOut, 5, {{kDataAt, 512, false}}), kIoError);
+  ASSERT_TRUE(ring_.ClearFile().ok());
+
+  ASSERT_TRUE(Plug("holt-2", true).ok());
+  EXPECT_EQ(Ask(blk::kIn, 5, {{kDataAt, 512, true}}), kOk);
+  EXPECT_EQ(driver_->ReadBytes(kDataAt, 512), Sector('F')) << "another file";
+  EXPECT_EQ(Ask(blk::kOut, 5, {{kDataAt, 512, false}}), kIoError) << "though the driver may try";
+  EXPECT_EQ(AskRange(blk::kDiscardRequest, {0, 1, 0}), kIoError);
+}
+
+TEST_F(BlkTest, WhatIsInFlightEndsBeforeADiskIsGone) {
+  MakeSpare();
+  Start();
+  ASSERT_TRUE(Plug("holt-1").ok());
+  driver_->WriteBytes(kDataAt, Sector('z'));
+  for (uint16_t i = 0; i < 20; ++i)
+    Offer(static_cast<uint16_t>(3 * i), blk::kOut, i, {{kDataAt, 512, false}});
+  bool gone = false;
+  ASSERT_TRUE(spare_->Unplug([&] { gone = true; }).ok());
+  EXPECT_FALSE(gone);
+  EXPECT_THAT(spare_->Plug({.fd = {}, .bytes = 512, .id = "holt-2"}).error().message(),
+              ::testing::HasSubstr("still has requests"));
+  EXPECT_FALSE(spare_->Unplug([] {}).ok()) << "once";
+  // A guest that never stops does not keep it.
+  const auto end = base::EventLoop::Clock::now() + 20s;
+  size_t answered = 0;
+  while (!gone && base::EventLoop::Clock::now() < end) {
+    Offer(60, blk::kIn, 0, {{kDataAt + 512, 512, true}});
+    EXPECT_EQ(StatusAt(60), kIoError);
+    answered += driver_->TakeUsed().size();
+    loop_->RunOnce(100ms);
+  }
+  ASSERT_TRUE(gone);
+  answered += driver_->TakeUsed().size();
+  EXPECT_GE(answered, 21u);
+  EXPECT_EQ(port_->queue().in_flight(), 0);
+  ASSERT_TRUE(ring_.ClearFile().ok());
+  ASSERT_TRUE(Plug("holt-2").ok());
+  EXPECT_EQ(Ask(blk::kIn, 0, {{kDataAt, 512, true}}), kOk);
+}
+
+TEST_F(BlkTest, ADriverThatGoesEndsWhatWasInFlight) {
+  MakeSpare();
+  Start();
+  ASSERT_TRUE(Plug("holt-1").ok());
+  for (uint16_t i = 0; i < 20; ++i)
+    Offer(static_cast<uint16_t>(3 * i), blk::kIn, i, {{kDataAt, 512, true}});
+  bool gone = false;
+  ASSERT_TRUE(spare_->Unplug([&] { gone = true; }).ok());
+  Stop();
+  EXPECT_TRUE(gone);
+  ASSERT_TRUE(ring_.ClearFile().ok());
+  ASSERT_TRUE(Plug("holt-2").ok());
+  Start();
+  EXPECT_EQ(Ask(blk::kIn, 0, {{kDataAt, 512, true}}), kOk);
+}
+
+TEST_F(BlkTest, RangesThatDivideABlockAreLeftToTheGuest) {
+  MakeSpare();
+  Start();
+  ASSERT_TRUE(Plug("holt-1", false, 4096).ok());
+  const std::string before = OnDisk(0, kDiskSectors);
+  EXPECT_EQ(AskRange(blk::kWriteZeroesRequest, {1, 8, blk::kUnmap}), kUnsupported);
+  EXPECT_EQ(AskRange(blk::kWriteZeroesRequest, {8, 7, 0}), kUnsupported);
+  EXPECT_EQ(AskRange(blk::kDiscardRequest, {1, 8, 0}), kOk) << "a wish";
+  EXPECT_EQ(OnDisk(0, kDiskSectors), before);
+  EXPECT_EQ(AskRange(blk::kWriteZeroesRequest, {8, 8, blk::kUnmap}), kOk);
+  EXPECT_EQ(OnDisk(8, 8), std::string(4096, '\0'));
+}
+
+TEST_F(BlkTest, AMachinesPlacesAreKnownByNumberAndDisksByName) {
+  MakeSpare();
+  BlkSpares spares;
+  int changes = 0;
+  spares.Add(*spare_, [&](const std::function<void()>& change) {
+    ++changes;
+    change();
+  });
+  EXPECT_EQ(spares.Plug(1, {.fd = {}, .bytes = 512, .id = "holt-1"}).error().code(),
+            base::Code::kNotFound);
+  EXPECT_EQ(spares.Unplug(1, [] {}).error().code(), base::Code::kNotFound);
+  ASSERT_TRUE(spares.Plug(0, {.fd = {}, .bytes = 1024, .id = "holt-1"}).ok());
+  EXPECT_EQ(Capacity(), 2u);
+  EXPECT_EQ(changes, 1) << "the driver was told";
+  ASSERT_TRUE(spares.Unplug(0, [] {}).ok());
+  EXPECT_EQ(changes, 2);
 }
 
 }  // namespace

@@ -20,6 +20,7 @@ class BlkVhostUser : public vhost_user::Device {
   unsigned QueueCount() const override { return static_cast<unsigned>(blk_->queue_count()); }
   uint16_t MaxQueueSize() const override { return blk::kMaxQueueSize; }
   bool HasConfig() const override { return true; }
+  bool ConfigChanges() const override { return blk_->spare(); }
   void ReadConfig(uint32_t offset, std::span<std::byte> out) const override;
   void StartQueue(vhost_user::BackendQueue& queue) override;
   void StopQueue(vhost_user::BackendQueue& queue) override;

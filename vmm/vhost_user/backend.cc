@@ -6,6 +6,7 @@
 #include <cstring>
 #include <semaphore>
 
+#include "base/file.h"
 #include "base/log.h"
 
 namespace holt::vmm::vhost_user {
@@ -153,6 +154,8 @@ Status Backend::Dispatch(Message& message, bool& replied) {
       return GetConfig(message);
     case Request::kSetConfig:
       return SetConfig(message);
+    case Request::kSetBackendRequestFd:
+      return SetBackendRequestFd(message);
     case Request::kGetStatus:
       return reply_u64(status_);
     case Request::kSetStatus: {
@@ -186,7 +189,26 @@ Status Backend::SetFeatures(uint64_t features) {
 }
 
 uint64_t Backend::ProtocolFeatures() const {
-  return kProtocolFeatures | (options_.device->HasConfig() ? kProtocolConfig : 0);
+  return kProtocolFeatures | (options_.device->HasConfig() ? kProtocolConfig : 0) |
+         (options_.device->ConfigChanges() ? kProtocolBackendRequests : 0);
+}
+
+Status Backend::SetBackendRequestFd(Message& message) {
+  if (!options_.device->ConfigChanges())
+    return MakeError(Code::kUnsupported, "not offered by this back end");
+  if (message.fds.size() != 1)
+    return MakeError(Code::kInvalidArgument, "{} descriptors", message.fds.size());
+  // A front end that does not read must not stop the loop.
+  TRY(base::SetNonblocking(message.fds[0].get(), true));
+  to_front_end_ = std::move(message.fds[0]);
+  return {};
+}
+
+void Backend::TellConfigChanged() {
+  if (!to_front_end_) return;
+  const auto request = static_cast<uint32_t>(BackendRequest::kConfigChange);
+  if (Status status = SendMessage(to_front_end_.get(), request, 0, {}); !status)
+    base::log::Warning("the front end is not told of a change: {}", status.error().message());
 }
 
 Status Backend::GetConfig(const Message& message) {

@@ -73,6 +73,8 @@ class Device {
 
   // Whether the configuration space is this side's. QEMU warns of one that it keeps itself.
   virtual bool HasConfig() const { return false; }
+  // Whether it may change while the driver runs (Backend::TellConfigChanged).
+  virtual bool ConfigChanges() const { return false; }
   // Fills `out` with the configuration space from `offset`; beyond its end, with zeros.
   virtual void ReadConfig(uint32_t offset, std::span<std::byte> out) const {
     (void)offset, (void)out;
@@ -114,6 +116,10 @@ class Backend {
   Backend(const Backend&) = delete;
   Backend& operator=(const Backend&) = delete;
 
+  // The configuration space is another now: the front end reads it again and tells the driver. Lost
+  // on a front end that has not asked to be told.
+  void TellConfigChanged();
+
  private:
   struct Region {
     MemoryRegion spec;
@@ -150,6 +156,7 @@ class Backend {
   uint64_t ProtocolFeatures() const;
   base::Status GetConfig(const Message& message);
   base::Status SetConfig(const Message& message);
+  base::Status SetBackendRequestFd(Message& message);
   base::Status ResetDevice();
 
   base::Result<Ring*> FindRing(uint64_t index);
@@ -171,6 +178,7 @@ class Backend {
   uint64_t features_ = 0;
   uint64_t protocol_features_ = 0;
   uint8_t status_ = 0;
+  base::UniqueFd to_front_end_;  // our own requests
   bool closed_ = false;
 };
 

@@ -12,6 +12,7 @@
 #include <algorithm>
 #include <cstring>
 
+#include "base/log.h"
 #include "base/socket.h"
 #include "vmm/virtio/fake_driver.h"
 
@@ -31,6 +32,7 @@ class Turner : public Device {
   unsigned QueueCount() const override { return 2; }
   uint16_t MaxQueueSize() const override { return 64; }
   bool HasConfig() const override { return true; }
+  bool ConfigChanges() const override { return changes; }
   void ReadConfig(uint32_t offset, std::span<std::byte> out) const override {
     for (size_t i = 0; i < out.size(); ++i) out[i] = static_cast<std::byte>(offset + i);
   }
@@ -55,6 +57,7 @@ class Turner : public Device {
   void Reset() override { ++resets; }
   int running = 0;
   int resets = 0;
+  bool changes = false;
 };
 
 class BackendTest : public ::testing::Test {
@@ -260,6 +263,40 @@ TEST_F(BackendTest, RequestsOutOfBoundsEndTheConnection) {
     Send(request, payload);
     EXPECT_NE(closed_, "");
   }
+}
+
+TEST_F(BackendTest, AFrontEndIsToldOfAChangeWhereThereMayBeOne) {
+  auto [theirs, ours] = *base::SocketPair();
+  backend_->TellConfigChanged();
+  Send(Request::kSetBackendRequestFd, "", {ours.get()});
+  EXPECT_NE(closed_, "") << "was not offered";
+  device_.changes = true;
+  backend_.reset();
+  closed_.clear();
+  SetUp();
+  Send(Request::kGetProtocolFeatures, "");
+  uint64_t features = 0;
+  const std::string answer = Answer();
+  ASSERT_EQ(answer.size(), sizeof features);
+  std::memcpy(&features, answer.data(), sizeof features);
+  EXPECT_NE(features & kProtocolBackendRequests, 0u);
+  Send(Request::kSetBackendRequestFd, "", {ours.get()});
+  ours.Reset();
+  ASSERT_EQ(closed_, "");
+  backend_->TellConfigChanged();
+  Header header{};
+  ASSERT_EQ(read(theirs.get(), &header, sizeof header), static_cast<ssize_t>(sizeof header));
+  EXPECT_EQ(header.request, static_cast<uint32_t>(BackendRequest::kConfigChange));
+  EXPECT_EQ(header.flags, kVersion);
+  EXPECT_EQ(header.size, 0u);
+  // One that does not read, or is gone, costs nothing.
+  base::log::SetLevel(base::log::Level::kError);
+  for (int i = 0; i < 1000; ++i) backend_->TellConfigChanged();
+  theirs.Reset();
+  backend_->TellConfigChanged();
+  base::log::SetLevel(base::log::Level::kInfo);
+  Send(Request::kSetBackendRequestFd, "");
+  EXPECT_NE(closed_, "") << "no descriptor";
 }
 
 TEST_F(BackendTest, AnOversizeMessageIsNotWaitedFor) {

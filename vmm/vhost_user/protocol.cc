@@ -51,6 +51,8 @@ std::string RequestName(uint32_t request) {
       return "GET_QUEUE_NUM";
     case Request::kSetVringEnable:
       return "SET_VRING_ENABLE";
+    case Request::kSetBackendRequestFd:
+      return "SET_BACKEND_REQ_FD";
     case Request::kGetConfig:
       return "GET_CONFIG";
     case Request::kSetConfig:

@@ -34,6 +34,7 @@ enum class Request : uint32_t {
   kSetProtocolFeatures = 16,
   kGetQueueNum = 17,
   kSetVringEnable = 18,
+  kSetBackendRequestFd = 21,
   kGetConfig = 24,
   kSetConfig = 25,
   kResetDevice = 34,
@@ -44,6 +45,11 @@ enum class Request : uint32_t {
   kGetStatus = 40,
 };
 
+// What a back end asks for by itself, on the channel of kSetBackendRequestFd.
+enum class BackendRequest : uint32_t {
+  kConfigChange = 2,
+};
+
 // For log lines: "SET_MEM_TABLE", or "request 77".
 std::string RequestName(uint32_t request);
 
@@ -52,6 +58,7 @@ inline constexpr uint64_t kFeatureProtocolFeatures = 1ull << 30;
 
 inline constexpr uint64_t kProtocolMultiQueue = 1ull << 0;
 inline constexpr uint64_t kProtocolReplyAck = 1ull << 3;
+inline constexpr uint64_t kProtocolBackendRequests = 1ull << 5;
 inline constexpr uint64_t kProtocolConfig = 1ull << 9;
 inline constexpr uint64_t kProtocolResetDevice = 1ull << 13;
 inline constexpr uint64_t kProtocolConfigureMemSlots = 1ull << 15;

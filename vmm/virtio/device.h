@@ -37,8 +37,9 @@ struct ExternalQueue {
   int call_fd = -1;  // borrowed: written to interrupt the driver
 };
 
-// A device. Describe-functions may be called from any thread and never change their answer; the
-// rest is called in the loop of the device.
+// A device. Describe-functions may be called from any thread and never change their answer, but for
+// ReadConfig between the transport's calls of a change; the rest is called in the loop of the
+// device.
 class VirtioDevice {
  public:
   virtual ~VirtioDevice() = default;

@@ -76,9 +76,8 @@ uint32_t MmioTransport::ReadRegister(MmioRegister name) const {
     case MmioRegister::kSharedMemoryBaseLow:
     case MmioRegister::kSharedMemoryBaseHigh:
       return kNoSharedMemory;
-    // Configurations never change.
     case MmioRegister::kConfigGeneration:
-      return 0;
+      return config_generation_.load();
     default:
       return 0;
   }

@@ -115,6 +115,10 @@ class MmioTransport : public BusDevice {
   // In the loop: serves what the driver has made available, kicked or not.
   void ServeQueues();
 
+  // In the loop: runs `change`, which changes the device's configuration space, and tells the
+  // driver, now or when it starts.
+  void ChangeConfig(const std::function<void()>& change);
+
   // In the loop, with no vCPU running.
   MmioState Save() const;
 
@@ -152,9 +156,12 @@ class MmioTransport : public BusDevice {
   MmioState state_;  // guarded by mutex_
   std::atomic<uint32_t> interrupt_status_{0};
   std::atomic<bool> needs_reset_{false};
+  // Odd while the configuration space changes: it is read on vCPU threads meanwhile.
+  std::atomic<uint32_t> config_generation_{0};
 
   // In the loop only.
   bool running_ = false;
+  bool config_changed_ = false;  // and the driver was not running
   std::vector<ExternalQueue> external_;
 };
 

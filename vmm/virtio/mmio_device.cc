@@ -69,6 +69,17 @@ void MmioTransport::ServeQueues() {
     if (ports_[i]->queue().running()) options_.device->OnKick(i);
 }
 
+void MmioTransport::ChangeConfig(const std::function<void()>& change) {
+  // Who reads a half of the old and a half of the new sees one of the two between (4.2.2.2).
+  ++config_generation_;
+  change();
+  ++config_generation_;
+  if (running_)
+    Interrupt(kInterruptConfigChange);
+  else
+    config_changed_ = true;
+}
+
 void MmioTransport::Interrupt(uint32_t cause) {
   interrupt_status_.fetch_or(cause, std::memory_order_acq_rel);
   const uint64_t one = 1;
@@ -113,6 +124,8 @@ void MmioTransport::ChangeStatusInLoop(uint32_t value) {
 
 Status MmioTransport::StartDevice() {
   running_ = true;
+  // It may have read before the change.
+  if (std::exchange(config_changed_, false)) Interrupt(kInterruptConfigChange);
   if (options_.device->External()) return StartExternalQueues();
   Status status = StartOwnQueues();
   if (!status) {

@@ -230,6 +230,23 @@ TEST_F(MmioTest, ResetForgetsEverything) {
   EXPECT_EQ(driver_->Read(kInterruptStatus), 0u);
 }
 
+TEST_F(MmioTest, AConfigurationThatChangesIsToldWhenTheDriverRuns) {
+  const uint32_t before = driver_->Read(kConfigGeneration);
+  uint32_t between = before;
+  transport_->ChangeConfig([&] { between = driver_->Read(kConfigGeneration); });
+  const uint32_t after = driver_->Read(kConfigGeneration);
+  EXPECT_NE(between, before) << "what was read in halves is read again";
+  EXPECT_NE(between, after);
+  EXPECT_FALSE(Interrupted()) << "there is no driver";
+  StartConsole();
+  EXPECT_TRUE(Interrupted()) << "it may have read before that";
+  EXPECT_EQ(driver_->Read(kInterruptStatus), kInterruptConfigChange);
+  driver_->Write(kInterruptAck, kInterruptConfigChange);
+  transport_->ChangeConfig([] {});
+  EXPECT_TRUE(Interrupted());
+  EXPECT_EQ(driver_->Read(kInterruptStatus), kInterruptConfigChange);
+}
+
 TEST_F(MmioTest, OddAccessesGiveZeroAndChangeNothing) {
   for (uint64_t offset : {0ull, 1ull, 2ull, 0x70ull, 0x71ull, 0xfeull})
     for (size_t bytes : {1u, 2u, 8u}) {
