@@ -1,5 +1,8 @@
 #include "vmm/devices/blk_ring.h"
 
+#include <sys/eventfd.h>
+#include <unistd.h>
+
 #include <cstring>
 #include <vector>
 
@@ -41,7 +44,8 @@ io_uring_restriction SqeFlags(uint16_t kind) {
 
 }  // namespace
 
-Status MakeRestrictedRing(int file, unsigned entries, io_uring& ring, io_uring_params& parameters) {
+Status MakeRestrictedRing(int file, int event, unsigned entries, io_uring& ring,
+                          io_uring_params& parameters) {
   parameters = {};
   parameters.flags = IORING_SETUP_R_DISABLED;
   int result = io_uring_queue_init_params(entries, &ring, &parameters);
@@ -50,6 +54,8 @@ Status MakeRestrictedRing(int file, unsigned entries, io_uring& ring, io_uring_p
     if (file >= 0) {
       result = io_uring_register_files(&ring, &file, 1);
       if (result != 0) return RingError(result, "register the device");
+      result = io_uring_register_eventfd(&ring, event);
+      if (result != 0) return RingError(result, "register an eventfd");
     }
     // No buffer and no other kind of operation can be registered from here on either.
     std::vector<io_uring_restriction> rules = {
@@ -79,8 +85,10 @@ Status MakeRestrictedRing(int file, unsigned entries, io_uring& ring, io_uring_p
 Result<std::unique_ptr<BlkRing>> BlkRing::Create(int fd, unsigned entries) {
   HOLT_CHECK(fd >= 0);
   std::unique_ptr<BlkRing> ring(new BlkRing());
+  ring->event_.Reset(eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+  if (!ring->event_) return HOLT_ERRNO("eventfd");
   io_uring_params parameters;
-  TRY(MakeRestrictedRing(fd, entries, ring->ring_, parameters));
+  TRY(MakeRestrictedRing(fd, ring->event_.get(), entries, ring->ring_, parameters));
   ring->made_ = true;
   return ring;
 }
@@ -151,6 +159,9 @@ bool BlkRing::Submit() {
 }
 
 void BlkRing::Reap(const std::function<void(uint64_t tag, int result)>& done) {
+  uint64_t count = 0;
+  const ssize_t ignored = event_ ? read(event_.get(), &count, sizeof count) : 0;
+  (void)ignored;
   io_uring_cqe* cqe = nullptr;
   while (io_uring_peek_cqe(&ring_, &cqe) == 0) {
     const uint64_t tag = cqe->user_data;

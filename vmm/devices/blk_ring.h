@@ -32,8 +32,10 @@ class BlkRing {
   BlkRing(const BlkRing&) = delete;
   BlkRing& operator=(const BlkRing&) = delete;
 
-  // The ring: readable when something is done. Borrowed.
-  int event_fd() const { return ring_.ring_fd; }
+  // Readable when something is done. Borrowed.
+  // A spare ring itself: one more descriptor would have to come along. The kernel lets go of a ring
+  // that was polled later than of another when its process is killed.
+  int event_fd() const { return event_ ? event_.get() : ring_.ring_fd; }
 
   // Prepare an operation, known by `tag`; Submit() passes it on.
   void Read(std::span<const iovec> buffers, uint64_t offset, uint64_t tag);
@@ -60,11 +62,13 @@ class BlkRing {
 
   io_uring ring_{};
   bool made_ = false;
+  base::UniqueFd event_;  // of a ring made here
 };
 
-// Makes `ring` as described above, and `parameters` of it; `file` is -1 where files are registered
+// Makes `ring` as described above, and `parameters` of it; `event` is written to when something is
+// done. `file` is -1, and `event` too, where files are registered
 // later: then that, and taking them away, is all that can be. After an error there is no ring.
-base::Status MakeRestrictedRing(int file, unsigned entries, io_uring& ring,
+base::Status MakeRestrictedRing(int file, int event, unsigned entries, io_uring& ring,
                                 io_uring_params& parameters);
 
 }  // namespace holt::vmm

@@ -15,7 +15,7 @@ Result<SpareRing> SpareRing::Create(unsigned entries) {
   SpareRing spare;
   io_uring ring;
   io_uring_params parameters;
-  TRY(MakeRestrictedRing(-1, entries, ring, parameters));
+  TRY(MakeRestrictedRing(-1, -1, entries, ring, parameters));
   spare.fd_.Reset(fcntl(ring.ring_fd, F_DUPFD_CLOEXEC, 0));
   const int err = errno;
   // Only the mapping goes: it is the other process that runs it.
