@@ -56,8 +56,11 @@ base::Result<std::vector<std::string>> SoftwareArgv(const SoftwareSpec& spec) {
       // NOLINTNEXTLINE(bugprone-suspicious-missing-comma): one argument
       "microvm,acpi=on,pit=on,pic=on,rtc=on,isa-serial=off,pcie=off,usb=off,x-option-roms=off,"
       "memory-backend=mem",
-      "-accel", spec.vcpus > 1 ? "tcg,thread=multi,tb-size=128" : "tcg,thread=single,tb-size=128",
-      "-cpu", "max,-la57", "-smp", fmt::format("{}", spec.vcpus), "-m",
+      // With ACPI microvm takes SeaBIOS by itself, which newer ones need an option ROM for to start
+      // a kernel by PVH. This one does that, and nothing else.
+      "-bios", "qboot.rom", "-accel",
+      spec.vcpus > 1 ? "tcg,thread=multi,tb-size=128" : "tcg,thread=single,tb-size=128", "-cpu",
+      "max,-la57", "-smp", fmt::format("{}", spec.vcpus), "-m",
       fmt::format("{}M", spec.memory_bytes / kMiB),
       // One shared file: the vhost-user back ends map it.
       "-object",
