@@ -105,9 +105,11 @@ void Agent::CreateContainer(const agent::v1::CreateContainerRequest& request,
   auto container = std::make_shared<Container>(engine_, id, std::move(*config), request.bundle(),
                                                std::move(block_devices));
   for (const agent::v1::SocketVolume& socket : request.sockets()) {
-    auto added = container->AddSocket(
-        socket.source(),
-        {.mode = socket.mode(), .uid = socket.uid(), .gid = socket.gid(), .port = socket.port()});
+    SocketForward::Options options{
+        .mode = socket.mode(), .uid = socket.uid(), .gid = socket.gid(), .port = socket.port()};
+    auto added = socket.notifications()
+                     ? container->AddNotifySocket(socket.source(), std::move(options))
+                     : container->AddSocket(socket.source(), std::move(options));
     if (!added) return call.Fail(added.error());
   }
   containers_[id] = container;

@@ -9,6 +9,7 @@
 #include "oci/unsupported.h"
 #include "shim/cgroup/choose.h"
 #include "shim/cli/container.h"
+#include "shim/cli/notify.h"
 #include "shim/cli/pid_file.h"
 #include "shim/cli/report.h"
 #include "shim/cli/subcommands.h"
@@ -20,6 +21,7 @@
 #include "shim/run/convert.h"
 #include "shim/run/launch.h"
 #include "shim/run/sizing.h"
+#include "shim/state/notify_socket.h"
 #include "shim/state/sockets.h"
 #include "shim/stub/start.h"
 
@@ -143,11 +145,17 @@ base::Result<CreatedContainer> CreateFromBundle(const CreateFlags& flags, const 
   created.terminal = config.process->terminal;
   created.warning = std::move(cgroup.warning);
   created.apparmor_profile = config.process->apparmor_profile;
+  auto warn = [&](const std::string& text) {
+    if (!text.empty()) created.warning += (created.warning.empty() ? "" : "; ") + text;
+  };
+  warn(TakeNotifySocket(config, request));
+  const auto notify = FindNotifyVariable(config);
   for (const std::string& socket : DeafSockets(config))
-    created.warning += fmt::format(
-        "{}{}: nobody answers at this socket in the container; annotation {} names those that are "
-        "to lead to the host",
-        created.warning.empty() ? "" : "; ", socket, kSocketsAnnotation);
+    if (!notify || notify->path != socket)
+      warn(fmt::format(
+          "{}: nobody answers at this socket in the container; annotation {} names those that are "
+          "to lead to the host",
+          socket, kSocketsAnnotation));
   created.hooks = config.hooks;
   if (const oci::Namespace* network = oci::FindNamespace(config, "network"))
     request.network_namespace = network->path;

@@ -148,6 +148,8 @@ base::Status Sandbox::StartAll() {
   TRY(std::move(file_server));
   TRY_ASSIGN(log_, ContainerLog::Open(paths_.Log(), request.log_bytes));
   Container::Options container;
+  TRY(AddSockets(container));
+  TRY(AddNotifySocket(container));
   container.id = request.id;
   container.config_json = oci::SerializeConfig(ConfigForGuest());
   container.bundle = request.bundle;
@@ -163,7 +165,6 @@ base::Status Sandbox::StartAll() {
     container.rows = size->height;
     container.columns = size->width;
   }
-  TRY(AddSockets(container));
   container_ = std::make_unique<Container>(loop_, *link_, std::move(container), &log_);
   container_->SetChanges(machine_.TakeChanges());
   container_->init().OnExit([this](const ProcessExit& exit) { OnExit(exit); });
@@ -331,7 +332,7 @@ void Sandbox::AddGuestTimeline() {
       });
 }
 
-void Sandbox::Start(Done done) {
+void Sandbox::Start(const monitor::v1::StartRequest& request, Done done) {
   if (phase_ != Phase::kCreated) {
     std::string_view why = phase_ == Phase::kBooting ? "is still being created"
                            : phase_ == Phase::kStarting || phase_ == Phase::kRunning
@@ -342,6 +343,7 @@ void Sandbox::Start(Done done) {
   }
   phase_ = Phase::kStarting;
   start_done_ = std::move(done);
+  OpenNotify(request);
   AttachNetwork([this](base::Status attached) {
     if (!attached || phase_ != Phase::kStarting) return OnStarted(std::move(attached));
     timeline_.Begin("start the container");
