@@ -12,6 +12,7 @@
 #include "guest-agent/cgroup/device_filter.h"
 #include "guest-agent/container/user_namespace.h"
 #include "guest-agent/init/tables.h"
+#include "guest-agent/stream/place.h"
 #include "oci/mount_options.h"
 
 namespace holt::guest_agent {
@@ -36,14 +37,6 @@ uint64_t HexField(std::string_view status, std::string_view name) {
   uint64_t value = 0;
   std::from_chars(status.data() + at, status.data() + status.size(), value, 16);
   return value;
-}
-
-// A path that no socket of any container had yet.
-base::Result<std::string> PlaceForSocket() {
-  static uint64_t count = 0;
-  if (mkdir(kSocketsDirectory, 0700) != 0 && errno != EEXIST)
-    return HOLT_ERRNO("{}", kSocketsDirectory);
-  return fmt::format("{}/{}", kSocketsDirectory, ++count);
 }
 
 }  // namespace

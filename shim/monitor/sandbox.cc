@@ -167,6 +167,10 @@ base::Status Sandbox::StartAll() {
   }
   container_ = std::make_unique<Container>(loop_, *link_, std::move(container), &log_);
   container_->SetChanges(machine_.TakeChanges());
+  if (!options_.descriptors.empty()) {
+    TRY_ASSIGN(auto made, Descriptors::Make(loop_, std::move(options_.descriptors)));
+    container_->init().SetDescriptors(std::move(made));
+  }
   container_->init().OnExit([this](const ProcessExit& exit) { OnExit(exit); });
   return Serve();
 }
@@ -397,6 +401,17 @@ void Sandbox::Kill(const std::string& exec_id, int signal, bool all, Done done) 
   if (phase_ == Phase::kBooting)
     return done(base::Error(Code::kFailedPrecondition, "the container is still being created"));
   container_->Signal(exec_id, signal, all, std::move(done));
+}
+
+base::Result<std::shared_ptr<Descriptors>> Sandbox::TakeDescriptors(const std::string& exec_id,
+                                                                    size_t count) {
+  if (count == 0 || !attach_) return std::shared_ptr<Descriptors>();
+  std::vector<base::UniqueFd> given = attach_->TakeDescriptors(exec_id);
+  if (given.size() != count)
+    return base::MakeError(Code::kInvalidArgument, "{} of {} descriptors were handed over",
+                           given.size(), count);
+  TRY_ASSIGN(auto made, Descriptors::Make(loop_, std::move(given)));
+  return std::shared_ptr<Descriptors>(std::move(made));
 }
 
 void Sandbox::Exec(const Container::ExecOptions& options,

@@ -47,8 +47,9 @@ class Sandbox {
     base::UniqueFd outcome;  // to the command that waits for the start
     base::UniqueFd life;     // its end, before the container was started, is the end of the sandbox
     base::UniqueFd network;  // the container's network namespace; without: only loopback
-    base::UniqueFd timeline;  // gets the steps at the very end
-    int64_t began_nanos = 0;  // CLOCK_MONOTONIC at the monitor's start
+    std::vector<base::UniqueFd> descriptors;  // the container's process has them beside its stdio
+    base::UniqueFd timeline;                  // gets the steps at the very end
+    int64_t began_nanos = 0;                  // CLOCK_MONOTONIC at the monitor's start
   };
   using Done = std::function<void(base::Status)>;
 
@@ -68,6 +69,9 @@ class Sandbox {
   void WhenNotified(std::function<void()> done);
   void Kill(const std::string& exec_id, int signal, bool all, Done done);
   void Delete(bool force, Done done);
+  // The `count` descriptors that were handed over for an exec; null for none.
+  base::Result<std::shared_ptr<Descriptors>> TakeDescriptors(const std::string& exec_id,
+                                                             size_t count);
   void Exec(const Container::ExecOptions& options, std::function<void(base::Result<int32_t>)> done);
   // kFailedPrecondition with runc's words when the state does not allow that.
   void Pause(Done done);

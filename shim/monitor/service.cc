@@ -91,6 +91,9 @@ void Exec(Sandbox& sandbox, const v1::ExecRequest& request,
   options.attach_output = request.attach_output();
   options.rows = request.rows();
   options.columns = request.columns();
+  auto given = sandbox.TakeDescriptors(request.exec_id(), request.descriptors());
+  if (!given) return call.Fail(given.error());
+  options.descriptors = std::move(*given);
   auto run = [&sandbox, options, call](base::Status ready) {
     if (!ready) return call.Fail(ready.error());
     if (call.cancelled()) return;  // its command went away while the container was paused

@@ -5,6 +5,8 @@
 //   notify TEXT...    sends each to $NOTIFY_SOCKET, with a descriptor; \n in it is a newline.
 //                     "barrier" waits until the descriptor of a BARRIER=1 is closed
 //   notify-flood TEXT sends it for ever
+//   serve FD N        accepts N connections from it, one after the other, and sends each back what
+//                     it sent, and its number
 #include <fcntl.h>
 #include <poll.h>
 #include <sys/inotify.h>
@@ -185,6 +187,27 @@ int NotifyFlood(const std::string& text) {
   }
 }
 
+int Serve(int listener, int count) {
+  std::puts("serving");
+  std::fflush(stdout);
+  for (int i = 0; i < count; ++i) {
+    const int fd = accept4(listener, nullptr, nullptr, SOCK_CLOEXEC);
+    if (fd < 0) return Fail("accept");
+    std::string text;
+    char buffer[4096];
+    ssize_t n;
+    while ((n = read(fd, buffer, sizeof buffer)) > 0) text.append(buffer, static_cast<size_t>(n));
+    text += " " + std::to_string(i);
+    for (size_t at = 0; at < text.size();) {
+      n = send(fd, text.data() + at, text.size() - at, MSG_NOSIGNAL);
+      if (n <= 0) return Fail("send");
+      at += static_cast<size_t>(n);
+    }
+    close(fd);
+  }
+  return 0;
+}
+
 }  // namespace
 
 int main(int argc, char** argv) {
@@ -192,6 +215,7 @@ int main(int argc, char** argv) {
   if (what == "watch") return Watch(argc - 2, argv + 2);
   if (what == "connect") return Connect(argv[2]);
   if (what == "flood" && argc > 3) return Flood(argv[2], std::atoi(argv[3]), argc > 4);
+  if (what == "serve" && argc > 3) return Serve(std::atoi(argv[2]), std::atoi(argv[3]));
   if (what == "notify") return Notify(argc - 2, argv + 2);
   if (what == "notify-flood") return NotifyFlood(argv[2]);
   return 2;
