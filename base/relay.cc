@@ -1,5 +1,6 @@
 #include "base/relay.h"
 
+#include <poll.h>
 #include <sys/epoll.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -14,6 +15,11 @@ namespace {
 
 // Steps after one wakeup before others get their turn.
 constexpr int kTurns = 16;
+
+bool HungUp(int socket) {
+  pollfd ready{socket, 0, 0};
+  return poll(&ready, 1, 0) == 1 && (ready.revents & POLLHUP) != 0;
+}
 
 }  // namespace
 
@@ -86,7 +92,8 @@ bool Relay::MoveOnce(int from) {
   if (way.source_ended) {
     way.done = true;
     shutdown(sink, SHUT_WR);
-    if (directions_[1 - from].done) Abort();
+    // Who closed its socket, and not only its half of it, takes nothing either.
+    if (directions_[1 - from].done || HungUp(source)) Abort();
     return false;
   }
   const ssize_t n = read(source, buffer, sizeof buffer);

@@ -11,7 +11,8 @@
 namespace holt::base {
 
 // Joins two stream sockets: what comes in at one goes out at the other, both ways, until both have
-// ended. The end of one direction is passed on as a half-close; a broken socket ends both. At most
+// ended. The end of one direction is passed on as a half-close; a socket that broke, or was closed
+// whole, ends both. At most
 // one buffer (64 KiB) is on the way in each direction: a side that does not take it is not read
 // for. Keeps itself alive until it has ended.
 class Relay : public std::enable_shared_from_this<Relay> {

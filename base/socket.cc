@@ -37,6 +37,19 @@ Result<UnixAddress> MakeAddress(const std::string& path) {
   return out;
 }
 
+Result<UniqueFd> BindUnix(const std::string& path, int type) {
+  TRY_ASSIGN(UnixAddress address, MakeAddress(path));
+  UniqueFd fd(socket(AF_UNIX, type | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
+  if (!fd) return HOLT_ERRNO("socket");
+  struct stat st {};
+  if (lstat(path.c_str(), &st) == 0 && S_ISSOCK(st.st_mode)) unlink(path.c_str());
+  // bind() creates the node with the mode of the socket, so nobody can connect before a chmod.
+  if (fchmod(fd.get(), 0600) != 0) return HOLT_ERRNO("chmod socket");
+  if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address.addr), address.length) != 0)
+    return HOLT_ERRNO("bind {}", path);
+  return fd;
+}
+
 }  // namespace
 
 Result<std::pair<UniqueFd, UniqueFd>> SocketPair() {
@@ -46,18 +59,12 @@ Result<std::pair<UniqueFd, UniqueFd>> SocketPair() {
 }
 
 Result<UniqueFd> ListenUnix(const std::string& path, int backlog) {
-  TRY_ASSIGN(UnixAddress address, MakeAddress(path));
-  UniqueFd fd(socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0));
-  if (!fd) return HOLT_ERRNO("socket");
-  struct stat st {};
-  if (lstat(path.c_str(), &st) == 0 && S_ISSOCK(st.st_mode)) unlink(path.c_str());
-  // bind() creates the node with the mode of the socket, so nobody can connect before a chmod.
-  if (fchmod(fd.get(), 0600) != 0) return HOLT_ERRNO("chmod socket");
-  if (bind(fd.get(), reinterpret_cast<const sockaddr*>(&address.addr), address.length) != 0)
-    return HOLT_ERRNO("bind {}", path);
+  TRY_ASSIGN(UniqueFd fd, BindUnix(path, SOCK_STREAM));
   if (listen(fd.get(), backlog) != 0) return HOLT_ERRNO("listen {}", path);
   return fd;
 }
+
+Result<UniqueFd> BindDatagramUnix(const std::string& path) { return BindUnix(path, SOCK_DGRAM); }
 
 Result<UniqueFd> ConnectUnix(const std::string& path, int flags) {
   TRY_ASSIGN(UnixAddress address, MakeAddress(path));

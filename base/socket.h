@@ -17,6 +17,8 @@ Result<std::pair<UniqueFd, UniqueFd>> SocketPair();
 // Listens at `path` (removing a stale socket there first), nonblocking, mode 0600 from the first
 // moment. Paths longer than sockaddr_un takes are bound through a directory fd.
 Result<UniqueFd> ListenUnix(const std::string& path, int backlog = 64);
+// The same for datagrams: a bound socket, nonblocking.
+Result<UniqueFd> BindDatagramUnix(const std::string& path);
 // Waits when the listener's backlog is full; `flags` may be SOCK_NONBLOCK: then that is an error
 // (EAGAIN), and the socket is nonblocking.
 Result<UniqueFd> ConnectUnix(const std::string& path, int flags = 0);

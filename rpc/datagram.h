@@ -11,6 +11,9 @@ namespace holt::rpc {
 // it over TCP (RFC 1035, 4.2.2).
 inline constexpr size_t kMaxDatagram = UINT16_MAX;
 
+// A notification (sd_notify(3)) is no longer than systemd takes one: PIPE_BUF.
+inline constexpr size_t kMaxNotification = 4096;
+
 // `datagram` is at most kMaxDatagram bytes long.
 inline std::string FrameDatagram(std::string_view datagram) {
   std::string framed;

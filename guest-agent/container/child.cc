@@ -44,6 +44,7 @@ void CloseOthers(const ChildPlan& plan) {
   std::vector<int> keep = {plan.channel, plan.share, plan.cgroup, plan.user_namespace,
                            plan.container_pidfd};
   keep.insert(keep.end(), std::begin(plan.standard), std::end(plan.standard));
+  keep.insert(keep.end(), plan.others.begin(), plan.others.end());
   // 0 to 2 are replaced by the process's own; until then they keep others from taking their
   // numbers.
   base::CloseAllBut(std::move(keep));
@@ -185,6 +186,7 @@ Status EnterUsers(const ChildPlan& plan, const ResolvedUser& user) {
     uid = *outside;
   }
   for (int fd = 0; fd < 3; ++fd) GiveToUser(fd, uid);
+  for (int fd : plan.others) GiveToUser(fd, uid);
   TRY(SetLimits(*plan.process,
                 plan.config->linux_ ? plan.config->linux_->personality : std::nullopt));
   if (plan.is_exec()) return JoinUserNamespace(plan.container_pidfd, *plan.config);
@@ -258,13 +260,24 @@ base::Error Run(const ChildPlan& plan) {
         SetAffinity(plan.process->exec_cpu_affinity->final_set, "process.execCPUAffinity.final");
     if (!bound) return std::move(bound).error();
   }
-  return FinishAndExec(*plan.process, *prepared);
+  return FinishAndExec(*plan.process, *prepared, plan.others);
+}
+
+// Out of the way of the numbers that the process's own descriptors get in the end: what fails last
+// is still told.
+int MoveAbove(int fd, size_t others) {
+  const int moved = fcntl(fd, F_DUPFD_CLOEXEC, static_cast<int>(3 + others));
+  if (moved < 0) return fd;
+  close(fd);
+  return moved;
 }
 
 }  // namespace
 
-void RunChild(const ChildPlan& plan) {
+void RunChild(const ChildPlan& given) {
+  ChildPlan plan = given;
   CloseOthers(plan);
+  plan.channel = MoveAbove(plan.channel, plan.others.size());
   ResetSignals();
   base::Error error = Run(plan);
   SendMessage(plan.channel, ChannelMessage::Failed(error));

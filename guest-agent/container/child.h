@@ -2,6 +2,7 @@
 
 #include <map>
 #include <string>
+#include <vector>
 
 #include "oci/runtime_spec.h"
 
@@ -18,6 +19,7 @@ struct ChildPlan {
   std::optional<oci::ConsoleSize> console_size;
   int channel = -1;
   int standard[3] = {-1, -1, -1};  // -1: /dev/null; unused with a terminal
+  std::vector<int> others;         // 3 and following
   // The container's first process only:
   int share = -1;
   int cgroup = -1;

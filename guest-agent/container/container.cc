@@ -12,6 +12,7 @@
 #include "guest-agent/cgroup/device_filter.h"
 #include "guest-agent/container/user_namespace.h"
 #include "guest-agent/init/tables.h"
+#include "guest-agent/stream/place.h"
 #include "oci/mount_options.h"
 
 namespace holt::guest_agent {
@@ -85,6 +86,7 @@ Status Container::Launch(ProcessStreams streams, const std::optional<oci::Consol
   plan.cgroup = cgroup_->fd();
   plan.mount_point = engine_.root_place;
   for (const auto& [source, socket] : sockets_) plan.sockets[source] = socket->path();
+  for (const auto& [source, socket] : notify_sockets_) plan.sockets[source] = socket->path();
   TRY_ASSIGN(init_, Process::Start(engine_.loop, engine_.reaper, plan, -1, std::move(streams)));
   // Whichever process of it was the victim: what is left is not what was asked for.
   init_->SetOomCheck([this](const ProcessExit&) { return cgroup_ && cgroup_->OomKills() > 0; });
@@ -92,11 +94,14 @@ Status Container::Launch(ProcessStreams streams, const std::optional<oci::Consol
 }
 
 Status Container::AddSocket(const std::string& source, SocketForward::Options options) {
-  static uint64_t count = 0;
-  if (mkdir(kSocketsDirectory, 0700) != 0 && errno != EEXIST)
-    return HOLT_ERRNO("{}", kSocketsDirectory);
-  options.path = fmt::format("{}/{}", kSocketsDirectory, ++count);
+  TRY_ASSIGN(options.path, PlaceForSocket());
   TRY_ASSIGN(sockets_[source], SocketForward::Start(engine_.loop, std::move(options)));
+  return {};
+}
+
+Status Container::AddNotifySocket(const std::string& source, NotifySocket::Options options) {
+  TRY_ASSIGN(options.path, PlaceForSocket());
+  TRY_ASSIGN(notify_sockets_[source], NotifySocket::Start(engine_.loop, std::move(options)));
   return {};
 }
 
@@ -240,6 +245,7 @@ bool Container::AllReaped() const {
 void Container::CheckGone(int turn, Done done) {
   replayer_.reset();
   sockets_.clear();
+  notify_sockets_.clear();
   // Those who wait for a process get its exit before it is forgotten.
   if (!cgroup_->populated() && AllReaped()) {
     auto removed = cgroup_->Remove();

@@ -11,6 +11,7 @@
 #include "guest-agent/changes/replayer.h"
 #include "guest-agent/container/process.h"
 #include "guest-agent/init/reaper.h"
+#include "guest-agent/stream/notify_socket.h"
 #include "guest-agent/stream/socket_forward.h"
 #include "oci/runtime_spec.h"
 
@@ -46,6 +47,8 @@ class Container {
 
   // The bind mount with `source` shows a socket that leads to the host's `port`. Before Create.
   base::Status AddSocket(const std::string& source, SocketForward::Options options);
+  // The same for one that takes notifications.
+  base::Status AddNotifySocket(const std::string& source, NotifySocket::Options options);
   // Makes the cgroup and sets the first process up; calls back when it waits to be started. After
   // an error the container is to be destroyed.
   void Create(ProcessStreams streams, const std::optional<oci::ConsoleSize>& size, Done done);
@@ -94,7 +97,9 @@ class Container {
   std::unique_ptr<Process> init_;
   std::map<std::string, std::unique_ptr<Process>> execs_;
   std::unique_ptr<Replayer> replayer_;
-  std::map<std::string, std::unique_ptr<SocketForward>> sockets_;  // by the mount's source
+  // By the mount's source.
+  std::map<std::string, std::unique_ptr<SocketForward>> sockets_;
+  std::map<std::string, std::unique_ptr<NotifySocket>> notify_sockets_;
   // For timers that outlive this.
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };

@@ -61,6 +61,19 @@ Status Finish(const oci::Process& process, const Prepared& prepared) {
   return {};
 }
 
+// From 3 on, with none of them in another's way; they stay open over an exec.
+Status PlaceOthers(const std::vector<int>& others) {
+  const int first_free = 3 + static_cast<int>(others.size());
+  std::vector<UniqueFd> copies;
+  for (int fd : others) {
+    copies.emplace_back(fcntl(fd, F_DUPFD_CLOEXEC, first_free));
+    if (!copies.back()) return HOLT_ERRNO("dup");
+  }
+  for (size_t i = 0; i < copies.size(); ++i)
+    if (dup2(copies[i].get(), 3 + static_cast<int>(i)) < 0) return HOLT_ERRNO("dup2");
+  return {};
+}
+
 std::vector<char*> Pointers(const std::vector<std::string>& strings) {
   std::vector<char*> pointers;
   pointers.reserve(strings.size() + 1);
@@ -79,13 +92,15 @@ Status SetLimits(const oci::Process& process, const std::optional<oci::Personali
   return {};
 }
 
-base::Error FinishAndExec(const oci::Process& process, const Prepared& prepared) {
+base::Error FinishAndExec(const oci::Process& process, const Prepared& prepared,
+                          const std::vector<int>& others) {
   if (auto status = Finish(process, prepared); !status) return std::move(status).error();
   auto program = FindProgram(process.args[0], prepared.environment);
   if (!program) return std::move(program).error();
   std::vector<char*> argv = Pointers(process.args);
   std::vector<char*> envp = Pointers(prepared.environment);
   syscall(SYS_close_range, 3u, ~0u, CLOSE_RANGE_CLOEXEC);
+  if (auto placed = PlaceOthers(others); !placed) return std::move(placed).error();
   if (process.no_new_privileges)
     if (auto status = LoadFilters(prepared.seccomp); !status) return std::move(status).error();
   execve(program->c_str(), argv.data(), envp.data());

@@ -24,8 +24,9 @@ struct Prepared {
 base::Status SetLimits(const oci::Process& process,
                        const std::optional<oci::Personality>& personality);
 
-// The last steps in a set-up container: privileges, directory, filters, execve. Returns only an
-// error.
-base::Error FinishAndExec(const oci::Process& process, const Prepared& prepared);
+// The last steps in a set-up container: privileges, directory, filters, execve with `others` as 3
+// and following. Returns only an error.
+base::Error FinishAndExec(const oci::Process& process, const Prepared& prepared,
+                          const std::vector<int>& others);
 
 }  // namespace holt::guest_agent

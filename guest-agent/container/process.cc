@@ -9,7 +9,9 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "base/file.h"
 #include "base/log.h"
+#include "base/socket.h"
 #include "base/spawn.h"
 #include "guest-agent/container/channel.h"
 #include "guest-agent/container/launch.h"
@@ -24,6 +26,16 @@ using base::Status;
 using base::UniqueFd;
 
 UniqueFd Duplicate(int fd) { return UniqueFd(fcntl(fd, F_DUPFD_CLOEXEC, 3)); }
+
+struct PipeEnds {
+  UniqueFd read;
+  UniqueFd write;
+};
+Result<PipeEnds> MakePipe() {
+  int fds[2];
+  if (pipe2(fds, O_CLOEXEC) != 0) return HOLT_ERRNO("pipe");
+  return PipeEnds{UniqueFd(fds[0]), UniqueFd(fds[1])};
+}
 
 ProcessExit FromWaitStatus(int wait_status) {
   ProcessExit exit;
@@ -49,6 +61,7 @@ Result<std::unique_ptr<Process>> Process::Start(base::EventLoop& loop, Reaper& r
   TRY_ASSIGN(Channel channel, MakeChannel());
   plan.channel = channel.child.get();
   std::vector<UniqueFd> child_ends;
+  TRY(process->ConnectOthers(std::move(streams.others), plan, child_ends));
   if (plan.terminal) {
     process->pty_streams_ = std::move(streams);
   } else {
@@ -76,6 +89,67 @@ Process::~Process() {
   }
   // Output goes on as long as somebody writes and the host listens.
   for (auto& pump : pumps_) pump->ProcessExited();
+  for (auto& weak : relays_)
+    if (auto relay = weak.lock()) relay->Abort();
+}
+
+Status Process::ConnectOthers(std::vector<GivenDescriptor> others, ChildPlan& plan,
+                              std::vector<UniqueFd>& child_ends) {
+  for (size_t i = 0; i < others.size(); ++i) {
+    TRY_ASSIGN_CONTEXT(UniqueFd end, ConnectOther(i, std::move(others[i])),
+                       fmt::format("descriptor {}", i + 3));
+    plan.others.push_back(end.get());
+    child_ends.push_back(std::move(end));
+  }
+  return {};
+}
+
+// The process's end.
+Result<UniqueFd> Process::ConnectOther(size_t index, GivenDescriptor other) {
+  using agent::v1::Descriptor;
+  switch (other.what.kind()) {
+    case Descriptor::NULL_DEVICE:
+      return base::Open("/dev/null", O_RDWR);
+    case Descriptor::INPUT: {
+      TRY_ASSIGN(PipeEnds pipe, MakePipe());
+      StartPump(Pump::Kind::kInput, std::move(other.stream), std::move(pipe.write));
+      return std::move(pipe.read);
+    }
+    case Descriptor::OUTPUT: {
+      TRY_ASSIGN(PipeEnds pipe, MakePipe());
+      StartPump(Pump::Kind::kOutput, std::move(pipe.read), std::move(other.stream));
+      return std::move(pipe.write);
+    }
+    case Descriptor::CONNECTION: {
+      TRY_ASSIGN(auto pair, base::SocketPair());
+      TRY(Join(std::move(pair.first), std::move(other.stream)));
+      return std::move(pair.second);
+    }
+    case Descriptor::LISTENER: {
+      TRY_ASSIGN(auto made, Listener::Make(static_cast<int>(other.what.family()),
+                                           static_cast<uint16_t>(other.what.port())));
+      listeners_[index] = std::move(made.listener);
+      return std::move(made.socket);
+    }
+    default:
+      return MakeError(Code::kInvalidArgument, "kind {} is unknown",
+                       static_cast<int>(other.what.kind()));
+  }
+}
+
+Status Process::Join(UniqueFd local, UniqueFd stream) {
+  TRY_ASSIGN(auto relay, base::Relay::Start(loop_, std::move(local), std::move(stream)));
+  std::erase_if(relays_, [](const auto& weak) { return weak.expired(); });
+  relays_.push_back(relay);
+  return {};
+}
+
+Status Process::Deliver(size_t index, UniqueFd stream) {
+  auto listener = listeners_.find(index);
+  if (exit_ || listener == listeners_.end())
+    return MakeError(Code::kNotFound, "descriptor {}: is no listening socket", index + 3);
+  TRY_ASSIGN(UniqueFd local, listener->second->Connect());
+  return Join(std::move(local), std::move(stream));
 }
 
 Status Process::ConnectPipes(const std::string& what, ProcessStreams streams, ChildPlan& plan,
@@ -83,10 +157,8 @@ Status Process::ConnectPipes(const std::string& what, ProcessStreams streams, Ch
   UniqueFd* ends[3] = {&streams.in, &streams.out, &streams.err};
   for (int i = 0; i < 3; ++i) {
     if (!*ends[i]) continue;
-    int fds[2];
-    if (pipe2(fds, O_CLOEXEC) != 0) return HOLT_ERRNO("{}: pipe", what);
-    UniqueFd read_end(fds[0]);
-    UniqueFd write_end(fds[1]);
+    TRY_ASSIGN_CONTEXT(PipeEnds pipe, MakePipe(), what);
+    auto& [read_end, write_end] = pipe;
     plan.standard[i] = i == 0 ? read_end.get() : write_end.get();
     child_ends.push_back(std::move(i == 0 ? read_end : write_end));
     if (i == 0) {
@@ -173,6 +245,7 @@ void Process::OnWaitStatus(int wait_status) {
   waiters_.clear();
   ProcessExit exit = *exit_;
   for (auto& pump : pumps_) pump->ProcessExited();
+  listeners_.clear();
   for (auto& waiter : waiters) waiter(exit);
 }
 

@@ -4,17 +4,21 @@
 
 #include <cstdint>
 #include <functional>
+#include <map>
 #include <memory>
 #include <optional>
 #include <string>
 #include <vector>
 
 #include "base/event_loop.h"
+#include "base/relay.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "guest-agent/container/child.h"
 #include "guest-agent/init/reaper.h"
+#include "guest-agent/stream/listener.h"
 #include "guest-agent/stream/pump.h"
+#include "rpc/agent.pb.h"
 
 namespace holt::guest_agent {
 
@@ -26,12 +30,19 @@ struct ProcessExit {
   bool oom_killed = false;
 };
 
+// What a process has beside its stdio, and the host's stream for it (agent::v1::Descriptor).
+struct GivenDescriptor {
+  agent::v1::Descriptor what;
+  base::UniqueFd stream;
+};
+
 // The host's streams of a process; empty is /dev/null. With a terminal, `in` and `out` both name
 // the pty and may be two copies of one connection.
 struct ProcessStreams {
   base::UniqueFd in;
   base::UniqueFd out;
   base::UniqueFd err;
+  std::vector<GivenDescriptor> others;
 };
 
 // A process of a container, from its fork to its exit: the container's first one or an exec'd one.
@@ -65,6 +76,10 @@ class Process {
 
   // kNotFound when it has ended.
   base::Status Signal(int signal);
+  // Somebody connected to the host's socket of which descriptor `index` of its `others` is the
+  // guest's. The process is not waited for: kUnavailable when too many are there that it did not
+  // take.
+  base::Status Deliver(size_t index, base::UniqueFd stream);
   // kFailedPrecondition without a terminal.
   base::Status Resize(uint32_t rows, uint32_t columns);
 
@@ -72,6 +87,10 @@ class Process {
   Process(base::EventLoop& loop, Reaper& reaper) : loop_(loop), reaper_(reaper) {}
   base::Status ConnectPipes(const std::string& what, ProcessStreams streams, ChildPlan& plan,
                             std::vector<base::UniqueFd>& child_ends);
+  base::Status ConnectOthers(std::vector<GivenDescriptor> others, ChildPlan& plan,
+                             std::vector<base::UniqueFd>& child_ends);
+  base::Result<base::UniqueFd> ConnectOther(size_t index, GivenDescriptor other);
+  base::Status Join(base::UniqueFd local, base::UniqueFd stream);
   void StartPump(Pump::Kind kind, base::UniqueFd source, base::UniqueFd sink);
   void AttachPty(base::UniqueFd master);
   void ReadChannel();
@@ -87,6 +106,8 @@ class Process {
   base::UniqueFd pty_;
   ProcessStreams pty_streams_;
   std::vector<std::shared_ptr<Pump>> pumps_;
+  std::map<size_t, std::unique_ptr<Listener>> listeners_;
+  std::vector<std::weak_ptr<base::Relay>> relays_;
   bool ready_ = false;
   bool go_sent_ = false;
   std::optional<base::Error> failure_;

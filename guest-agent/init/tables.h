@@ -37,8 +37,6 @@ inline constexpr BaseMount kBaseMounts[] = {
 inline constexpr const char* kShareDirectory = "/share";
 // Where each container's root is put in its own mount namespace before it becomes "/".
 inline constexpr const char* kRootPlace = "/container";
-// Sockets that stand for the host's, of all containers.
-inline constexpr const char* kSocketsDirectory = "/run/holt-sockets";
 inline constexpr const char* kCgroupRoot = "/sys/fs/cgroup";
 // Its children are the containers.
 inline constexpr const char* kContainersCgroup = "/sys/fs/cgroup/holt";

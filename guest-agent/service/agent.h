@@ -46,6 +46,7 @@ class Agent {
   void FinishCreate(const std::shared_ptr<Container>& container,
                     Call<agent::v1::CreateContainerResponse> call, base::Status status);
   void Exec(const agent::v1::ExecRequest& request, Call<agent::v1::ExecResponse> call);
+  void Deliver(const agent::v1::DeliverRequest& request, Call<Empty> call);
   void DeleteContainer(const agent::v1::ContainerRequest& request, Call<Empty> call);
   // control.cc
   void RegisterControl();

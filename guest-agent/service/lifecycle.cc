@@ -16,6 +16,21 @@ using base::Result;
 using base::Status;
 using base::UniqueFd;
 
+// One that has bytes has a stream.
+Status CheckDescriptors(
+    const google::protobuf::RepeatedPtrField<agent::v1::Descriptor>& descriptors) {
+  using agent::v1::Descriptor;
+  for (const Descriptor& descriptor : descriptors) {
+    const bool streams = descriptor.kind() == Descriptor::INPUT ||
+                         descriptor.kind() == Descriptor::OUTPUT ||
+                         descriptor.kind() == Descriptor::CONNECTION;
+    if (streams != (descriptor.stream() != 0))
+      return MakeError(Code::kInvalidArgument, "descriptors: stream: {}",
+                       streams ? "is missing" : "this kind has none");
+  }
+  return {};
+}
+
 // A process's terminal is the request's and the specification's alike, or it is a mistake.
 Status CheckStdio(const agent::v1::Stdio& stdio, bool terminal) {
   if (stdio.terminal() != terminal)
@@ -36,13 +51,21 @@ bool IsOneStream(const agent::v1::Stdio& stdio) {
          stdio.stdin_stream() != 0;
 }
 
-std::vector<uint64_t> StreamIds(const agent::v1::Stdio& stdio) {
-  if (IsOneStream(stdio)) return {0, stdio.stdout_stream(), 0};
-  return {stdio.stdin_stream(), stdio.stdout_stream(), stdio.stderr_stream()};
+using Descriptors = google::protobuf::RepeatedPtrField<agent::v1::Descriptor>;
+
+std::vector<uint64_t> StreamIds(const agent::v1::Stdio& stdio, const Descriptors& others) {
+  std::vector<uint64_t> ids = {stdio.stdin_stream(), stdio.stdout_stream(), stdio.stderr_stream()};
+  if (IsOneStream(stdio)) ids[0] = 0;
+  for (const agent::v1::Descriptor& other : others) ids.push_back(other.stream());
+  return ids;
 }
 
-ProcessStreams Streams(const agent::v1::Stdio& stdio, std::vector<UniqueFd> fds) {
-  ProcessStreams streams{std::move(fds[0]), std::move(fds[1]), std::move(fds[2])};
+// `fds` are stdio's, then those of `others`.
+ProcessStreams Streams(const agent::v1::Stdio& stdio, const Descriptors& others,
+                       std::vector<UniqueFd> fds) {
+  ProcessStreams streams{std::move(fds[0]), std::move(fds[1]), std::move(fds[2]), {}};
+  for (int i = 0; i < others.size(); ++i)
+    streams.others.push_back({others[i], std::move(fds[3 + static_cast<size_t>(i)])});
   if (IsOneStream(stdio)) streams.in.Reset(fcntl(streams.out.get(), F_DUPFD_CLOEXEC, 3));
   return streams;
 }
@@ -67,6 +90,8 @@ void Agent::RegisterLifecycle() {
   });
   Handle<ExecRequest, ExecResponse>(
       "Exec", [this](const auto& request, auto call) { Exec(request, call); });
+  Handle<DeliverRequest, Empty>("Deliver",
+                                [this](const auto& request, auto call) { Deliver(request, call); });
   Handle<ContainerRequest, Empty>("DeleteContainer", [this](const auto& request, auto call) {
     DeleteContainer(request, call);
   });
@@ -90,6 +115,7 @@ void Agent::CreateContainer(const agent::v1::CreateContainerRequest& request,
     TRY_ASSIGN(oci::Config config, oci::ParseConfig(request.oci_config()));
     TRY(CheckConfig(config));
     TRY(CheckStdio(request.stdio(), config.process->terminal));
+    TRY(CheckDescriptors(request.descriptors()));
     TRY_ASSIGN(block_devices, FindBlockDevices(request.block_devices(), kSysfsBlock));
     if (config.linux_) {
       UseGuestNumbers(block_devices, config.linux_->devices);
@@ -103,9 +129,11 @@ void Agent::CreateContainer(const agent::v1::CreateContainerRequest& request,
   auto container = std::make_shared<Container>(engine_, id, std::move(*config), request.bundle(),
                                                std::move(block_devices));
   for (const agent::v1::SocketVolume& socket : request.sockets()) {
-    auto added = container->AddSocket(
-        socket.source(),
-        {.mode = socket.mode(), .uid = socket.uid(), .gid = socket.gid(), .port = socket.port()});
+    SocketForward::Options options{
+        .mode = socket.mode(), .uid = socket.uid(), .gid = socket.gid(), .port = socket.port()};
+    auto added = socket.notifications()
+                     ? container->AddNotifySocket(socket.source(), std::move(options))
+                     : container->AddSocket(socket.source(), std::move(options));
     if (!added) return call.Fail(added.error());
   }
   containers_[id] = container;
@@ -118,22 +146,21 @@ void Agent::CreateContainer(const agent::v1::CreateContainerRequest& request,
         containers_.erase(it);
     });
   });
-  std::vector<uint64_t> streams = StreamIds(request.stdio());
+  std::vector<uint64_t> streams = StreamIds(request.stdio(), request.descriptors());
   streams.push_back(request.changes_stream());
-  park_.Take(
-      streams, [this, container, call, stdio = request.stdio()](Result<std::vector<UniqueFd>> fds) {
-        if (!fds) return FinishCreate(container, call, std::move(fds).error());
-        if (call.cancelled()) return;
-        auto changes = std::make_shared<UniqueFd>(std::move(fds->back()));
-        container->Create(Streams(stdio, std::move(*fds)), Size(stdio),
-                          [this, weak = std::weak_ptr(container), call, changes](Status status) {
-                            auto made = weak.lock();
-                            if (!made) return;
-                            if (status && *changes)
-                              status = made->ReplayChanges(std::move(*changes));
-                            FinishCreate(made, call, std::move(status));
-                          });
-      });
+  park_.Take(streams, [this, container, call, stdio = request.stdio(),
+                       others = request.descriptors()](Result<std::vector<UniqueFd>> fds) {
+    if (!fds) return FinishCreate(container, call, std::move(fds).error());
+    if (call.cancelled()) return;
+    auto changes = std::make_shared<UniqueFd>(std::move(fds->back()));
+    container->Create(Streams(stdio, others, std::move(*fds)), Size(stdio),
+                      [this, weak = std::weak_ptr(container), call, changes](Status status) {
+                        auto made = weak.lock();
+                        if (!made) return;
+                        if (status && *changes) status = made->ReplayChanges(std::move(*changes));
+                        FinishCreate(made, call, std::move(status));
+                      });
+  });
 }
 
 void Agent::FinishCreate(const std::shared_ptr<Container>& container,
@@ -168,29 +195,44 @@ void Agent::Exec(const agent::v1::ExecRequest& request, Call<agent::v1::ExecResp
     TRY_ASSIGN(oci::Process process, oci::ParseProcess(request.oci_process()));
     TRY(oci::CheckGuestSupport(process));
     TRY(CheckStdio(request.stdio(), process.terminal));
+    TRY(CheckDescriptors(request.descriptors()));
     return process;
   };
   auto process = prepare();
   if (!process) return call.Fail(process.error());
-  park_.Take(StreamIds(request.stdio()), [this, request, call, process = std::move(*process)](
-                                             Result<std::vector<UniqueFd>> fds) {
+  park_.Take(
+      StreamIds(request.stdio(), request.descriptors()),
+      [this, request, call, process = std::move(*process)](Result<std::vector<UniqueFd>> fds) {
+        if (!fds) return call.Fail(fds.error());
+        if (call.cancelled()) return;
+        const std::string& exec_id = request.exec_id();
+        auto container = Find(request.container_id());
+        if (!container || (*container)->HasExec(exec_id))
+          return call.Fail(MakeError(Code::kFailedPrecondition,
+                                     "the container changed while its streams arrived"));
+        (*container)
+            ->Exec(exec_id, process,
+                   Streams(request.stdio(), request.descriptors(), std::move(*fds)),
+                   Size(request.stdio()),
+                   [call, exec_id, weak = std::weak_ptr(*container)](Status status) {
+                     if (!status) return call.Fail(status.error());
+                     auto live = weak.lock();
+                     Process* started = live ? live->FindProcess(exec_id) : nullptr;
+                     agent::v1::ExecResponse response;
+                     if (started) response.set_guest_pid(started->pid());
+                     call.Reply(response);
+                   });
+      });
+}
+
+void Agent::Deliver(const agent::v1::DeliverRequest& request, Call<Empty> call) {
+  park_.Take({request.stream()}, [this, request, call](Result<std::vector<UniqueFd>> fds) {
     if (!fds) return call.Fail(fds.error());
-    if (call.cancelled()) return;
-    const std::string& exec_id = request.exec_id();
-    auto container = Find(request.container_id());
-    if (!container || (*container)->HasExec(exec_id))
-      return call.Fail(
-          MakeError(Code::kFailedPrecondition, "the container changed while its streams arrived"));
-    (*container)
-        ->Exec(exec_id, process, Streams(request.stdio(), std::move(*fds)), Size(request.stdio()),
-               [call, exec_id, weak = std::weak_ptr(*container)](Status status) {
-                 if (!status) return call.Fail(status.error());
-                 auto live = weak.lock();
-                 Process* started = live ? live->FindProcess(exec_id) : nullptr;
-                 agent::v1::ExecResponse response;
-                 if (started) response.set_guest_pid(started->pid());
-                 call.Reply(response);
-               });
+    auto process = FindProcess(request.container_id(), request.exec_id());
+    if (!process) return call.Fail(process.error());
+    if (auto status = (*process)->Deliver(request.descriptor(), std::move((*fds)[0])); !status)
+      return call.Fail(status.error());
+    call.Reply(Empty());
   });
 }
 

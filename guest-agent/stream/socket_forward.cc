@@ -19,10 +19,15 @@ Result<std::unique_ptr<SocketForward>> SocketForward::Start(base::EventLoop& loo
   std::unique_ptr<SocketForward> forward(new SocketForward(loop, std::move(options)));
   const Options& o = forward->options_;
   TRY_ASSIGN(forward->listener_, base::ListenUnix(o.path));
-  if (chown(o.path.c_str(), o.uid, o.gid) != 0) return HOLT_ERRNO("chown {}", o.path);
-  if (chmod(o.path.c_str(), o.mode & 07777) != 0) return HOLT_ERRNO("chmod {}", o.path);
+  TRY(SetOwnerAndMode(o));
   forward->Listen(true);
   return forward;
+}
+
+base::Status SetOwnerAndMode(const SocketForward::Options& o) {
+  if (chown(o.path.c_str(), o.uid, o.gid) != 0) return HOLT_ERRNO("chown {}", o.path);
+  if (chmod(o.path.c_str(), o.mode & 07777) != 0) return HOLT_ERRNO("chmod {}", o.path);
+  return {};
 }
 
 SocketForward::~SocketForward() {

@@ -59,4 +59,7 @@ class SocketForward {
   std::shared_ptr<bool> alive_ = std::make_shared<bool>(true);
 };
 
+// Makes a bound socket look like the host's.
+base::Status SetOwnerAndMode(const SocketForward::Options& options);
+
 }  // namespace holt::guest_agent

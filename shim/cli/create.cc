@@ -9,6 +9,8 @@
 #include "oci/unsupported.h"
 #include "shim/cgroup/choose.h"
 #include "shim/cli/container.h"
+#include "shim/cli/descriptors.h"
+#include "shim/cli/notify.h"
 #include "shim/cli/pid_file.h"
 #include "shim/cli/report.h"
 #include "shim/cli/subcommands.h"
@@ -20,6 +22,7 @@
 #include "shim/run/convert.h"
 #include "shim/run/launch.h"
 #include "shim/run/sizing.h"
+#include "shim/state/notify_socket.h"
 #include "shim/state/sockets.h"
 #include "shim/stub/start.h"
 
@@ -50,11 +53,6 @@ base::Result<oci::Config> ReadBundle(const std::string& bundle) {
 }
 
 base::Status CheckFlags(const CreateFlags& flags, const oci::Config& config, bool foreground) {
-  if (flags.preserve_fds != 0)
-    return MakeError(
-        Code::kUnsupported,
-        "--preserve-fds: not supported: a descriptor of the host means nothing in a virtual "
-        "machine");
   bool terminal = config.process->terminal;
   if (terminal && !foreground && flags.console_socket.empty())
     return MakeError(Code::kInvalidArgument,
@@ -95,7 +93,7 @@ void CreateFlags::Define(Flags& flags, std::string_view bundle_help) {
   flags.String("--pid-file", pid_file, "FILE", "gets the number of the container's process");
   flags.String("--console-socket", console_socket, "SOCKET", "gets the master of its terminal");
   flags.Integer("--preserve-fds", preserve_fds, 0, 1024, "N",
-                "only 0: the machine has none of them");
+                "its process has descriptors 3 to 2 + N, too: pipes, stream sockets, /dev/null");
   flags.Bool("--no-pivot", ignored, "without meaning in a machine: its root is always pivoted to");
   flags.Bool("--no-new-keyring", ignored, "without meaning in a machine: it always gets one");
 }
@@ -109,6 +107,9 @@ base::Result<CreatedContainer> CreateFromBundle(const CreateFlags& flags, const 
   if (error) return base::ErrnoError(error.value(), "--bundle " + flags.bundle);
   TRY_ASSIGN(oci::Config config, ReadBundle(bundle));
   TRY(CheckFlags(flags, config, use.foreground));
+  const int64_t listening = ListenDescriptors();
+  TRY_ASSIGN(const auto descriptors, TakeDescriptors(listening + flags.preserve_fds));
+  TellOfListening(listening, *config.process);
 
   Request request;
   request.id = id;
@@ -143,18 +144,24 @@ base::Result<CreatedContainer> CreateFromBundle(const CreateFlags& flags, const 
   created.terminal = config.process->terminal;
   created.warning = std::move(cgroup.warning);
   created.apparmor_profile = config.process->apparmor_profile;
+  auto warn = [&](const std::string& text) {
+    if (!text.empty()) created.warning += (created.warning.empty() ? "" : "; ") + text;
+  };
+  warn(TakeNotifySocket(config, request));
+  const auto notify = FindNotifyVariable(config);
   for (const std::string& socket : DeafSockets(config))
-    created.warning += fmt::format(
-        "{}{}: nobody answers at this socket in the container; annotation {} names those that are "
-        "to lead to the host",
-        created.warning.empty() ? "" : "; ", socket, kSocketsAnnotation);
+    if (!notify || notify->path != socket)
+      warn(fmt::format(
+          "{}: nobody answers at this socket in the container; annotation {} names those that are "
+          "to lead to the host",
+          socket, kSocketsAnnotation));
   created.hooks = config.hooks;
   if (const oci::Namespace* network = oci::FindNamespace(config, "network"))
     request.network_namespace = network->path;
   if (config.linux_) created.net_devices = config.linux_->net_devices;
   TRY_ASSIGN(created.network, network::NamespaceOf(config));
   TRY_ASSIGN(created.launched, LaunchSandbox(global.registry(), request, config, std::nullopt,
-                                             created.network.get()));
+                                             created.network.get(), Numbers(descriptors)));
   return created;
 }
 

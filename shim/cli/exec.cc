@@ -4,6 +4,7 @@
 #include <unistd.h>
 
 #include "shim/cli/container.h"
+#include "shim/cli/descriptors.h"
 #include "shim/cli/exec_process.h"
 #include "shim/cli/exit_status.h"
 #include "shim/cli/pid_file.h"
@@ -109,12 +110,22 @@ base::Status CheckTerminal(const ExecFlags& flags, bool terminal) {
   return {};
 }
 
+// What comes back is kept until the process was started.
+base::Result<base::UniqueFd> HandOverDescriptors(const ExecFlags& flags, const Sandbox& sandbox,
+                                                 monitor::v1::ExecRequest& request) {
+  TRY_ASSIGN(const auto descriptors, TakeDescriptors(flags.preserve_fds));
+  if (descriptors.empty()) return base::UniqueFd();
+  request.set_descriptors(static_cast<uint32_t>(descriptors.size()));
+  return HandOver(sandbox.paths, request.container_id(), request.exec_id(), descriptors);
+}
+
 base::Result<int> Exec(const ExecFlags& flags, const Global& global) {
   TRY(flags.Check());
   TRY_ASSIGN(Sandbox sandbox, FindRunning(global, flags.operands.front()));
   TRY_ASSIGN(oci::Process process, MakeExecProcess(flags, sandbox));
   TRY(CheckTerminal(flags, process.terminal));
   auto request = MakeRequest(flags, sandbox, process);
+  TRY_ASSIGN(const base::UniqueFd handed, HandOverDescriptors(flags, sandbox, request));
   if (flags.detach && flags.of_an_engine()) return ExecWithStub(flags, sandbox, request, process);
   if (!flags.detach) return ExecForeground(flags, global, sandbox, request, process.terminal);
   TRY(Start(sandbox, request));

@@ -83,17 +83,12 @@ void ExecFlags::Define(Flags& flags) {
   flags.String("--pid-file", pid_file, "FILE", "gets the number of the process");
   flags.String("--console-socket", console_socket, "SOCKET", "gets the master of its terminal");
   flags.Integer("--preserve-fds", preserve_fds, 0, 1024, "N",
-                "only 0: the machine has none of them");
+                "it has descriptors 3 to 2 + N, too: pipes, stream sockets, /dev/null");
   flags.Operands("CONTAINER COMMAND [ARG...]", 1, SIZE_MAX, operands);
   flags.StopAtFirstOperand();
 }
 
 base::Status ExecFlags::Check() const {
-  if (preserve_fds != 0)
-    return MakeError(
-        Code::kUnsupported,
-        "--preserve-fds: not supported: a descriptor of the host means nothing in a virtual "
-        "machine");
   if (!cgroup.empty() && cgroup != "/")
     return MakeError(Code::kUnsupported,
                      "--cgroup: not supported: \"{}\"; there is / only, the container's own",

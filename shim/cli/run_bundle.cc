@@ -7,6 +7,7 @@
 
 #include "shim/cli/container.h"
 #include "shim/cli/exit_status.h"
+#include "shim/cli/notify.h"
 #include "shim/cli/pid_file.h"
 #include "shim/cli/report.h"
 #include "shim/hooks/hooks.h"
@@ -29,17 +30,12 @@ bool OneOf(const std::string_view (&names)[n], const std::string& name) {
   return std::find(names, names + n, name) != names + n;
 }
 
-monitor::v1::ContainerRequest RequestOf(const RunBundleFlags& flags) {
-  monitor::v1::ContainerRequest request;
-  request.set_container_id(flags.create.id());
-  return request;
-}
-
 base::Result<int> Detached(const RunBundleFlags& flags, const Global& global) {
   TRY_ASSIGN(CreatedContainer created, CreateWithStub(flags.create, global));
   auto start = [&]() -> base::Status {
     TRY_ASSIGN(auto client, rpc::BlockingClient::Connect(created.launched.paths.MonitorSocket()));
-    auto started = client->Call<monitor::v1::Empty>(kMonitorService, "Start", RequestOf(flags));
+    auto started = client->Call<monitor::v1::Empty>(
+        kMonitorService, "Start", StartRequestFor(flags.create.id(), /*stays=*/false));
     if (!started) return created.launched.monitor.Explain(started.error(), created.launched.paths);
     TRY_ASSIGN(Sandbox sandbox, global.registry().Find(flags.create.id()));
     return AfterStart(global, sandbox);
@@ -50,6 +46,7 @@ base::Result<int> Detached(const RunBundleFlags& flags, const Global& global) {
     return std::move(started).error();
   }
   if (!created.warning.empty()) ReportWarning(created.warning);
+  WaitNotified(created.launched.paths, flags.create.id());
   return 0;
 }
 
@@ -69,7 +66,8 @@ base::Result<int> Stay(const RunBundleFlags& flags, const Global& global,
   base::UniqueFd write_end(holder[1]);
   TRY(AddStub(flags.create, global, created, read_end.get()));
   read_end.Reset();
-  auto started = session->Call<monitor::v1::Empty>("Start", RequestOf(flags));
+  auto started = session->Call<monitor::v1::Empty>(
+      "Start", StartRequestFor(flags.create.id(), /*stays=*/true));
   if (!started) {
     if (session->interrupted_by() != 0) return 128 + session->interrupted_by();
     return std::move(started).error();

@@ -1,5 +1,6 @@
 // holt start: lets a created container's process exec.
 #include "shim/cli/container.h"
+#include "shim/cli/notify.h"
 #include "shim/cli/subcommands.h"
 
 namespace holt::shim::cli {
@@ -22,9 +23,11 @@ Subcommand StartCommand() {
                                        ? "a container that has stopped"
                                        : "a container in the " + record.status + " state",
                                    record.error.empty() ? "" : ": ", record.error);
-          auto started = CallMonitor<monitor::v1::Empty>(sandbox, "Start", RequestFor(sandbox));
+          auto started = CallMonitor<monitor::v1::Empty>(
+              sandbox, "Start", StartRequestFor(record.id, /*stays=*/false));
           if (!started) return std::move(started).error();
           TRY(AfterStart(global, sandbox));
+          WaitNotified(sandbox.paths, record.id);
           return 0;
         };
       },

@@ -11,6 +11,7 @@
 #include "base/log.h"
 #include "base/socket.h"
 #include "shim/monitor/line_reader.h"
+#include "shim/state/descriptor_kind.h"
 #include "shim/stdio/attach_client.h"
 
 namespace holt::shim {
@@ -72,9 +73,15 @@ class AttachServer::Connection : public std::enable_shared_from_this<AttachServe
     return watched_;
   }
 
+  std::vector<base::UniqueFd> TakeDescriptors(const std::string& exec) {
+    if (exec != exec_) return {};
+    return std::move(descriptors_);
+  }
+
  private:
   void OnReadable() {
     auto self = shared_from_this();
+    if (gives_) return OnDescriptors();
     std::string line;
     while (fd_) {
       switch (lines_.Next(line)) {
@@ -104,6 +111,13 @@ class AttachServer::Connection : public std::enable_shared_from_this<AttachServe
     std::vector<std::string> words = Words(line);
     if (words.size() != 3) return refuse("malformed request");
     if (words[2] == "-") words[2].clear();
+    if (words[0] == "descriptors") {
+      // Of an exec that is not there yet.
+      exec_ = words[2];
+      gives_ = true;
+      if (!SendLine(fd_.get(), "ok")) End();
+      return false;
+    }
     auto process = server_.handlers_.find(words[1], words[2]);
     if (!process) return refuse(process.error().message());
     exec_ = words[2];
@@ -134,6 +148,16 @@ class AttachServer::Connection : public std::enable_shared_from_this<AttachServe
       stream.AddClient(std::move(socket));
     }
     return false;
+  }
+
+  void OnDescriptors() {
+    // Once; what comes then is the end.
+    if (timer_ == 0) return End();
+    auto message = base::ReceiveWithFds(fd_.get(), 1, kMaxDescriptors);
+    if (!message || message->fds.empty()) return End();
+    server_.loop_.CancelTimer(std::exchange(timer_, 0));
+    descriptors_ = std::move(message->fds);
+    if (!SendLine(fd_.get(), "ok")) End();
   }
 
   void BeControl(Process& process) {
@@ -186,6 +210,8 @@ class AttachServer::Connection : public std::enable_shared_from_this<AttachServe
   bool watched_ = false;
   base::EventLoop::TimerId timer_ = 0;
   std::string exec_;
+  bool gives_ = false;
+  std::vector<base::UniqueFd> descriptors_;
   bool control_ = false;
   bool stub_ = false;
   bool ended_ = false;
@@ -196,6 +222,12 @@ AttachServer::~AttachServer() { StopListening(); }
 base::Status AttachServer::Listen(base::UniqueFd listener) {
   listener_ = std::move(listener);
   return loop_.AddFd(listener_.get(), EPOLLIN, [this](uint32_t) { OnAccept(); });
+}
+
+std::vector<base::UniqueFd> AttachServer::TakeDescriptors(const std::string& exec) {
+  for (auto& [fd, connection] : connections_)
+    if (auto given = connection->TakeDescriptors(exec); !given.empty()) return given;
+  return {};
 }
 
 void AttachServer::StopListening() {

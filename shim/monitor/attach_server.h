@@ -6,6 +6,7 @@
 #include <map>
 #include <memory>
 #include <string>
+#include <vector>
 
 #include "base/event_loop.h"
 #include "base/result.h"
@@ -37,6 +38,8 @@ class AttachServer {
 
   // Takes a listening nonblocking socket.
   base::Status Listen(base::UniqueFd listener);
+  // What a client that is still there has handed over for this exec; it has nothing then.
+  std::vector<base::UniqueFd> TakeDescriptors(const std::string& exec);
   // Accepts no more; clients that are attached stay.
   void StopListening();
 

@@ -23,6 +23,7 @@ struct Container::Streams {
   AgentLink::Stream out;
   AgentLink::Stream err;
   AgentLink::Stream changes;
+  std::vector<AgentLink::Stream> others;
   int missing = 0;
   bool failed = false;
 
@@ -30,6 +31,13 @@ struct Container::Streams {
     stdio.set_stdin_stream(in.id);
     stdio.set_stdout_stream(out.id);
     stdio.set_stderr_stream(err.id);
+  }
+  google::protobuf::RepeatedPtrField<agent::v1::Descriptor> Describe(
+      const Descriptors* descriptors) const {
+    if (descriptors == nullptr) return {};
+    std::vector<uint64_t> ids;
+    for (const AgentLink::Stream& other : others) ids.push_back(other.id);
+    return descriptors->Describe(ids);
   }
 };
 
@@ -45,7 +53,7 @@ Container::Container(base::EventLoop& loop, AgentLink& link, Options options, Co
 
 Container::~Container() { alive_.reset(); }
 
-void Container::OpenStreams(bool in, bool out, bool err, bool changes,
+void Container::OpenStreams(bool in, bool out, bool err, bool changes, Process& process,
                             std::function<void(base::Result<std::shared_ptr<Streams>>)> done) {
   auto streams = std::make_shared<Streams>();
   std::vector<AgentLink::Stream*> wanted;
@@ -53,6 +61,8 @@ void Container::OpenStreams(bool in, bool out, bool err, bool changes,
   if (out) wanted.push_back(&streams->out);
   if (err) wanted.push_back(&streams->err);
   if (changes) wanted.push_back(&streams->changes);
+  if (process.descriptors() != nullptr) streams->others.resize(process.descriptors()->streams());
+  for (AgentLink::Stream& other : streams->others) wanted.push_back(&other);
   streams->missing = static_cast<int>(wanted.size());
   if (wanted.empty()) return done(streams);
   for (AgentLink::Stream* target : wanted) {
@@ -73,6 +83,35 @@ void Container::Connect(Process& process, Streams& streams) {
   if (streams.in.fd) process.input().SetTarget(std::move(streams.in.fd));
   if (streams.out.fd) process.output().SetSource(std::move(streams.out.fd));
   if (streams.err.fd) process.error_output().SetSource(std::move(streams.err.fd));
+  if (process.descriptors() == nullptr) return;
+  std::vector<base::UniqueFd> others;
+  for (AgentLink::Stream& other : streams.others) others.push_back(std::move(other.fd));
+  process.descriptors()->Connect(std::move(others));
+  process.descriptors()->OnArrival([this, id = process.exec_id()](Descriptors::Arrival arrival) {
+    Deliver(id, std::move(arrival));
+  });
+}
+
+void Container::Deliver(const std::string& exec_id, Descriptors::Arrival arrival) {
+  auto arrived = std::make_shared<Descriptors::Arrival>(std::move(arrival));
+  link_.OpenStream([this, alive = std::weak_ptr<bool>(alive_), exec_id,
+                    arrived](base::Result<AgentLink::Stream> opened) {
+    if (alive.expired() || !opened) return;
+    auto stream = std::make_shared<AgentLink::Stream>(std::move(*opened));
+    agent::v1::DeliverRequest request;
+    request.set_container_id(options_.id);
+    request.set_exec_id(exec_id);
+    request.set_descriptor(static_cast<uint32_t>(arrived->index));
+    request.set_stream(stream->id);
+    CallDone("Deliver", request, kCallTimeout, [this, exec_id, arrived, stream](base::Status done) {
+      Process* process = Find(exec_id);
+      if (done && process != nullptr)
+        return process->descriptors()->Join(std::move(*arrived), std::move(stream->fd));
+      if (!done)
+        base::log::Info("a connection for the container: {}",
+                        base::log::Sanitize(done.error().message()));
+    });
+  });
 }
 
 base::Status Container::ConnectChanges(base::UniqueFd stream) {
@@ -82,7 +121,7 @@ base::Status Container::ConnectChanges(base::UniqueFd stream) {
 }
 
 void Container::Create(Done done) {
-  OpenStreams(options_.stdin_open, true, !options_.terminal, changes_.valid(),
+  OpenStreams(options_.stdin_open, true, !options_.terminal, changes_.valid(), *init_,
               [this, done = std::move(done)](base::Result<std::shared_ptr<Streams>> streams) {
                 if (!streams) return done(streams.error());
                 agent::v1::CreateContainerRequest request;
@@ -94,6 +133,7 @@ void Container::Create(Done done) {
                 request.mutable_stdio()->set_rows(options_.rows);
                 request.mutable_stdio()->set_columns(options_.columns);
                 (*streams)->Describe(*request.mutable_stdio());
+                *request.mutable_descriptors() = (*streams)->Describe(init_->descriptors());
                 for (const auto& socket : options_.sockets) *request.add_sockets() = socket;
                 request.set_changes_stream((*streams)->changes.id);
                 Call<agent::v1::CreateContainerResponse>(
@@ -130,6 +170,7 @@ void Container::Exec(const ExecOptions& options, std::function<void(base::Result
   auto& process = execs_[options.exec_id];
   process = std::make_unique<Process>(loop_, options.exec_id, options.terminal,
                                       options.attach_stdin, nullptr, nullptr);
+  process->SetDescriptors(options.descriptors);
   if (options.attach_output) {
     process->output().HoldForClient();
     if (!options.terminal) process->error_output().HoldForClient();
@@ -145,35 +186,37 @@ void Container::Exec(const ExecOptions& options, std::function<void(base::Result
 
 void Container::StartExec(const ExecOptions& options,
                           std::function<void(base::Result<int32_t>)> done) {
-  OpenStreams(
-      options.attach_stdin, options.attach_output, options.attach_output && !options.terminal,
-      false, [this, options, done](base::Result<std::shared_ptr<Streams>> streams) {
-        if (!streams) {
-          Forget(options.exec_id);
-          return done(streams.error());
-        }
-        agent::v1::ExecRequest request;
-        request.set_container_id(options_.id);
-        request.set_exec_id(options.exec_id);
-        request.set_oci_process(options.process_json);
-        request.mutable_stdio()->set_terminal(options.terminal);
-        request.mutable_stdio()->set_rows(options.rows);
-        request.mutable_stdio()->set_columns(options.columns);
-        (*streams)->Describe(*request.mutable_stdio());
-        Call<agent::v1::ExecResponse>("Exec", request, kCreateTimeout,
-                                      [this, id = options.exec_id, streams = *streams,
-                                       done](base::Result<agent::v1::ExecResponse> started) {
-                                        Process* running = Find(id);
-                                        if (running == nullptr) return done(NoProcess(id));
-                                        if (!started) {
-                                          Forget(id);
-                                          return done(started.error());
-                                        }
-                                        Connect(*running, *streams);
-                                        WaitFor(id);
-                                        done(started->guest_pid());
-                                      });
-      });
+  OpenStreams(options.attach_stdin, options.attach_output,
+              options.attach_output && !options.terminal, false, *execs_.at(options.exec_id),
+              [this, options, done](base::Result<std::shared_ptr<Streams>> streams) {
+                if (!streams) {
+                  Forget(options.exec_id);
+                  return done(streams.error());
+                }
+                agent::v1::ExecRequest request;
+                request.set_container_id(options_.id);
+                request.set_exec_id(options.exec_id);
+                request.set_oci_process(options.process_json);
+                request.mutable_stdio()->set_terminal(options.terminal);
+                request.mutable_stdio()->set_rows(options.rows);
+                request.mutable_stdio()->set_columns(options.columns);
+                (*streams)->Describe(*request.mutable_stdio());
+                *request.mutable_descriptors() = (*streams)->Describe(options.descriptors.get());
+                Call<agent::v1::ExecResponse>(
+                    "Exec", request, kCreateTimeout,
+                    [this, id = options.exec_id, streams = *streams,
+                     done](base::Result<agent::v1::ExecResponse> started) {
+                      Process* running = Find(id);
+                      if (running == nullptr) return done(NoProcess(id));
+                      if (!started) {
+                        Forget(id);
+                        return done(started.error());
+                      }
+                      Connect(*running, *streams);
+                      WaitFor(id);
+                      done(started->guest_pid());
+                    });
+              });
 }
 
 void Container::WaitFor(const std::string& exec_id) {

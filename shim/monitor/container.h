@@ -58,6 +58,7 @@ class Container {
     bool attach_output = false;
     uint32_t rows = 0;
     uint32_t columns = 0;
+    std::shared_ptr<Descriptors> descriptors;  // beside its stdio; null: none
   };
   // A process beside the container's own. With attach_output nothing of its output is read before a
   // client has attached.
@@ -97,10 +98,12 @@ class Container {
   static constexpr std::chrono::seconds kCallTimeout{20};
   static base::Error NoProcess(const std::string& exec_id);
   struct Streams;
-  void OpenStreams(bool in, bool out, bool err, bool changes,
+  void OpenStreams(bool in, bool out, bool err, bool changes, Process& process,
                    std::function<void(base::Result<std::shared_ptr<Streams>>)> done);
   base::Status ConnectChanges(base::UniqueFd stream);
-  static void Connect(Process& process, Streams& streams);
+  void Connect(Process& process, Streams& streams);
+  // Somebody connected to a listening socket that the process has one for.
+  void Deliver(const std::string& exec_id, Descriptors::Arrival arrival);
   void StartExec(const ExecOptions& options,
                  std::function<void(base::Result<int32_t> guest_pid)> done);
   void WaitFor(const std::string& exec_id);

@@ -12,6 +12,7 @@
 #include "base/file_limit.h"
 #include "base/log.h"
 #include "shim/monitor/sandbox.h"
+#include "shim/state/descriptor_kind.h"
 
 namespace holt::shim {
 namespace {
@@ -22,7 +23,7 @@ using base::UniqueFd;
 
 constexpr char kUsage[] =
     "usage: holt-monitor --root DIR --id ID --lock-fd N [--outcome-fd N] [--life-fd N] "
-    "[--network-fd N] [--timeline-fd N]\n"
+    "[--network-fd N] [--timeline-fd N] [--descriptors N]\n"
     "Started by holt with its descriptors open; not meant to be run by hand.\n";
 
 struct Arguments {
@@ -33,6 +34,7 @@ struct Arguments {
   UniqueFd life;
   UniqueFd network;
   UniqueFd timeline;
+  std::vector<UniqueFd> descriptors;
 };
 
 bool TakeFd(std::string_view text, UniqueFd& out) {
@@ -41,6 +43,21 @@ bool TakeFd(std::string_view text, UniqueFd& out) {
   if (error != std::errc() || end != text.data() + text.size() || fd < 3) return false;
   if (!base::SetCloexec(fd, true)) return false;
   out = UniqueFd(fd);
+  return true;
+}
+
+// As StartMonitor has it (shim/monitor/start.h).
+constexpr int kFirstDescriptor = 8;
+
+// `text` of them, from kFirstDescriptor on.
+bool TakeDescriptors(std::string_view text, std::vector<UniqueFd>& out) {
+  size_t count = 0;
+  auto [end, error] = std::from_chars(text.data(), text.data() + text.size(), count);
+  if (error != std::errc() || end != text.data() + text.size() || count > kMaxDescriptors)
+    return false;
+  out.resize(count);
+  for (size_t i = 0; i < count; ++i)
+    if (!TakeFd(std::to_string(kFirstDescriptor + static_cast<int>(i)), out[i])) return false;
   return true;
 }
 
@@ -64,6 +81,8 @@ bool Parse(int argc, char** argv, Arguments& arguments) {
       ok = TakeFd(value, arguments.network);
     } else if (name == "--timeline-fd") {
       ok = TakeFd(value, arguments.timeline);
+    } else if (name == "--descriptors") {
+      ok = TakeDescriptors(value, arguments.descriptors);
     } else {
       ok = false;
     }
@@ -108,6 +127,7 @@ int Run(Arguments arguments, int64_t began_nanos) {
   options->life = std::move(arguments.life);
   options->network = std::move(arguments.network);
   options->timeline = std::move(arguments.timeline);
+  options->descriptors = std::move(arguments.descriptors);
   options->began_nanos = began_nanos;
   Sandbox sandbox(**loop, std::move(*options));
   auto signals = (*loop)->AddSignals({SIGTERM, SIGINT, SIGHUP}, [&](int signal) {

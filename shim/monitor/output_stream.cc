@@ -15,6 +15,12 @@ namespace {
 // How many idle periods output that nobody came for is kept after the process ended.
 constexpr int kMaxHeldChecks = 10;
 
+// Without waiting, to a socket, or to a pipe that does not block.
+ssize_t SendOrWrite(int fd, std::string_view data) {
+  const ssize_t sent = send(fd, data.data(), data.size(), MSG_DONTWAIT | MSG_NOSIGNAL);
+  return sent < 0 && errno == ENOTSOCK ? write(fd, data.data(), data.size()) : sent;
+}
+
 }  // namespace
 
 OutputStream::~OutputStream() {
@@ -28,6 +34,13 @@ void OutputStream::SetSource(base::UniqueFd source) {
   // A socket we own alone, so this changes nobody else's.
   (void)base::SetNonblocking(source_.get(), true);
   UpdateWatch();
+  CheckClients();
+}
+
+void OutputStream::CheckClients() {
+  if (!end_with_clients_ || !clients_.empty() || !source_) return;
+  CloseSource();
+  FinishIfDone();
 }
 
 bool OutputStream::MayRead() const {
@@ -67,6 +80,7 @@ void OutputStream::ReadSource() {
   }
   for (int fd : gone) clients_.erase(fd);
   UpdateWatch();
+  CheckClients();
 }
 
 void OutputStream::Deliver(Client& client, std::string_view data) {
@@ -84,8 +98,7 @@ void OutputStream::Deliver(Client& client, std::string_view data) {
 
 bool OutputStream::Flush(Client& client) {
   while (client.waiting() > 0) {
-    ssize_t n = send(client.fd.get(), client.pending.data() + client.sent, client.waiting(),
-                     MSG_DONTWAIT | MSG_NOSIGNAL);
+    ssize_t n = SendOrWrite(client.fd.get(), std::string_view(client.pending).substr(client.sent));
     if (n < 0 && errno == EINTR) continue;
     if (n < 0 && errno == EAGAIN) break;
     if (n <= 0) return false;
@@ -124,6 +137,7 @@ void OutputStream::DropClient(int fd) {
   loop_.RemoveFd(fd);
   clients_.erase(fd);
   UpdateWatch();
+  CheckClients();
   FinishIfDone();
 }
 

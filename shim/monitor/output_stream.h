@@ -28,8 +28,10 @@ class OutputStream {
   void SetSource(base::UniqueFd source);
   // Reads nothing before the first client is there, so that it misses nothing.
   void HoldForClient() { hold_ = true; }
-  // Takes a nonblocking connected socket. After the end it is closed at once, which is its end of
-  // file.
+  // When nobody is there any more to take it, the connection ends, and so does who writes.
+  void EndWithClients() { end_with_clients_ = true; }
+  // Takes a nonblocking connected socket, or a pipe's end. After the end it is closed at once,
+  // which is its end of file.
   void AddClient(base::UniqueFd client);
   // The process is gone: what is on the way still arrives; then, or when nothing came for `idle`
   // although it would have been taken (a background child holds the stream), the stream ends.
@@ -61,6 +63,7 @@ class OutputStream {
   void DropClient(int fd);
   void FinishIfDone();
   void CheckIdle();
+  void CheckClients();
 
   base::EventLoop& loop_;
   Sink sink_;
@@ -68,6 +71,7 @@ class OutputStream {
   bool had_source_ = false;
   bool watching_ = false;
   bool hold_ = false;
+  bool end_with_clients_ = false;
   bool process_exited_ = false;
   bool ended_ = false;
   uint64_t bytes_ = 0;

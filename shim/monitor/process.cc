@@ -43,16 +43,21 @@ void Process::SetExit(ProcessExit exit) {
   error_output_->OnEnd([this] { CheckDrained(); });
   output_->ProcessExited(kIdle);
   error_output_->ProcessExited(kIdle);
+  if (!descriptors_) return;
+  descriptors_->OnEnd([this] { CheckDrained(); });
+  descriptors_->ProcessExited(kIdle);
 }
 
 void Process::Abort() {
   input_.Close();
   output_->Abort();
   error_output_->Abort();
+  if (descriptors_) descriptors_->Abort();
 }
 
 void Process::CheckDrained() {
   if (!exited_ || !output_->ended() || !error_output_->ended() || !on_drained_) return;
+  if (descriptors_ && !descriptors_->ended()) return;
   auto callback = std::move(on_drained_);
   on_drained_ = nullptr;
   callback();

@@ -10,6 +10,7 @@
 #include "base/event_loop.h"
 #include "base/result.h"
 #include "base/unique_fd.h"
+#include "shim/monitor/descriptors.h"
 #include "shim/monitor/input_stream.h"
 #include "shim/monitor/output_stream.h"
 
@@ -37,6 +38,12 @@ class Process {
   OutputStream& output() { return *output_; }
   OutputStream& error_output() { return *error_output_; }
 
+  // What it has beside its stdio; null: nothing. Before it exits.
+  void SetDescriptors(std::shared_ptr<Descriptors> descriptors) {
+    descriptors_ = std::move(descriptors);
+  }
+  Descriptors* descriptors() { return descriptors_.get(); }
+
   // The process of this host that stands in for it; 0 without one.
   pid_t stub() const { return stub_; }
   void SetStub(pid_t stub) { stub_ = stub; }
@@ -63,6 +70,7 @@ class Process {
   InputStream input_;
   std::unique_ptr<OutputStream> output_;
   std::unique_ptr<OutputStream> error_output_;
+  std::shared_ptr<Descriptors> descriptors_;
   pid_t stub_ = 0;
   bool exited_ = false;
   ProcessExit exit_;

@@ -149,6 +149,8 @@ base::Status Sandbox::StartAll() {
   TRY(std::move(file_server));
   TRY_ASSIGN(log_, ContainerLog::Open(paths_.Log(), request.log_bytes));
   Container::Options container;
+  TRY(AddSockets(container));
+  TRY(AddNotifySocket(container));
   container.id = request.id;
   container.config_json = oci::SerializeConfig(ConfigForGuest());
   container.bundle = request.bundle;
@@ -160,9 +162,12 @@ base::Status Sandbox::StartAll() {
     container.rows = size->height;
     container.columns = size->width;
   }
-  TRY(AddSockets(container));
   container_ = std::make_unique<Container>(loop_, *link_, std::move(container), &log_);
   container_->SetChanges(machine_.TakeChanges());
+  if (!options_.descriptors.empty()) {
+    TRY_ASSIGN(auto made, Descriptors::Make(loop_, std::move(options_.descriptors)));
+    container_->init().SetDescriptors(std::move(made));
+  }
   container_->init().OnExit([this](const ProcessExit& exit) { OnExit(exit); });
   return Serve();
 }
@@ -328,7 +333,7 @@ void Sandbox::AddGuestTimeline() {
       });
 }
 
-void Sandbox::Start(Done done) {
+void Sandbox::Start(const monitor::v1::StartRequest& request, Done done) {
   if (phase_ != Phase::kCreated) {
     std::string_view why = phase_ == Phase::kBooting ? "is still being created"
                            : phase_ == Phase::kStarting || phase_ == Phase::kRunning
@@ -339,6 +344,7 @@ void Sandbox::Start(Done done) {
   }
   phase_ = Phase::kStarting;
   start_done_ = std::move(done);
+  OpenNotify(request);
   AttachNetwork([this](base::Status attached) {
     if (!attached || phase_ != Phase::kStarting) return OnStarted(std::move(attached));
     timeline_.Begin("start the container");
@@ -392,6 +398,17 @@ void Sandbox::Kill(const std::string& exec_id, int signal, bool all, Done done) 
   if (phase_ == Phase::kBooting)
     return done(base::Error(Code::kFailedPrecondition, "the container is still being created"));
   container_->Signal(exec_id, signal, all, std::move(done));
+}
+
+base::Result<std::shared_ptr<Descriptors>> Sandbox::TakeDescriptors(const std::string& exec_id,
+                                                                    size_t count) {
+  if (count == 0 || !attach_) return std::shared_ptr<Descriptors>();
+  std::vector<base::UniqueFd> given = attach_->TakeDescriptors(exec_id);
+  if (given.size() != count)
+    return base::MakeError(Code::kInvalidArgument, "{} of {} descriptors were handed over",
+                           given.size(), count);
+  TRY_ASSIGN(auto made, Descriptors::Make(loop_, std::move(given)));
+  return std::shared_ptr<Descriptors>(std::move(made));
 }
 
 void Sandbox::Exec(const Container::ExecOptions& options,

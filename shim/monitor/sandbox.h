@@ -10,6 +10,7 @@
 #include "base/result.h"
 #include "base/unique_fd.h"
 #include "oci/runtime_spec.h"
+#include "rpc/monitor.pb.h"
 #include "rpc/server.h"
 #include "shim/cgroup/host_cgroup.h"
 #include "shim/monitor/agent_link.h"
@@ -19,6 +20,7 @@
 #include "shim/monitor/container_log.h"
 #include "shim/monitor/diagnosis.h"
 #include "shim/monitor/machine.h"
+#include "shim/monitor/notify_relay.h"
 #include "shim/monitor/outcome.h"
 #include "shim/monitor/resolver.h"
 #include "shim/monitor/share.h"
@@ -45,8 +47,9 @@ class Sandbox {
     base::UniqueFd outcome;  // to the command that waits for the start
     base::UniqueFd life;     // its end, before the container was started, is the end of the sandbox
     base::UniqueFd network;  // the container's network namespace; without: only loopback
-    base::UniqueFd timeline;  // gets the steps at the very end
-    int64_t began_nanos = 0;  // CLOCK_MONOTONIC at the monitor's start
+    std::vector<base::UniqueFd> descriptors;  // the container's process has them beside its stdio
+    base::UniqueFd timeline;                  // gets the steps at the very end
+    int64_t began_nanos = 0;                  // CLOCK_MONOTONIC at the monitor's start
   };
   using Done = std::function<void(base::Status)>;
 
@@ -61,9 +64,14 @@ class Sandbox {
   void Stop(const std::string& why);
 
   // What the service and attached clients ask for. `done` is called once.
-  void Start(Done done);
+  void Start(const monitor::v1::StartRequest& request, Done done);
+  // Calls back when the host has taken the container's READY=1, at once where it will not.
+  void WhenNotified(std::function<void()> done);
   void Kill(const std::string& exec_id, int signal, bool all, Done done);
   void Delete(bool force, Done done);
+  // The `count` descriptors that were handed over for an exec; null for none.
+  base::Result<std::shared_ptr<Descriptors>> TakeDescriptors(const std::string& exec_id,
+                                                             size_t count);
   void Exec(const Container::ExecOptions& options, std::function<void(base::Result<int32_t>)> done);
   // kFailedPrecondition with runc's words when the state does not allow that.
   void Pause(Done done);
@@ -125,6 +133,9 @@ class Sandbox {
   oci::Config ConfigForGuest() const;
   // sandbox_sockets.cc
   base::Status AddSockets(Container::Options& options);
+  // sandbox_notify.cc
+  base::Status AddNotifySocket(Container::Options& options);
+  void OpenNotify(const monitor::v1::StartRequest& request);
   // sandbox_network.cc
   base::Status PrepareNetwork();
   // Gives the machine what is in the network namespace by now, and from then on what changes there.
@@ -163,6 +174,7 @@ class Sandbox {
   Share share_;
   std::unique_ptr<AgentLink> link_;
   std::unique_ptr<SocketVolumes> sockets_;        // null: none are wanted
+  std::unique_ptr<NotifyRelay> notify_;           // null: nobody listens
   std::unique_ptr<network::Attachment> network_;  // null: only loopback, or passt's
   network::Families families_;                    // passt's
   std::unique_ptr<Resolver> resolver_;            // null: the container does not use Docker's

@@ -83,6 +83,7 @@ void Sandbox::OnExit(const ProcessExit& exit) {
   record_.exited_unix_nanos = NowUnixNanos();
   Save();
   EndControl();
+  if (notify_) notify_->End();
   container_->OnAllDrained([this] { ScheduleTeardown(); });
   loop_.AddTimer(kExecPatience, [this] {
     if (phase_ == Phase::kExited) container_->EndAll({kKilledStatus, false, ""}, true);
@@ -150,6 +151,8 @@ void Sandbox::Teardown() {
   boot_turn_.reset();
   if (container_) container_->Abort();
   EndControl();
+  if (notify_) notify_->End();
+  notify_.reset();
   if (attach_) attach_->StopListening();
   for (const std::string& path : {paths_.AttachSocket(), paths_.MonitorSocket()})
     unlink(path.c_str());

@@ -91,6 +91,9 @@ void Exec(Sandbox& sandbox, const v1::ExecRequest& request,
   options.attach_output = request.attach_output();
   options.rows = request.rows();
   options.columns = request.columns();
+  auto given = sandbox.TakeDescriptors(request.exec_id(), request.descriptors());
+  if (!given) return call.Fail(given.error());
+  options.descriptors = std::move(*given);
   auto run = [&sandbox, options, call](base::Status ready) {
     if (!ready) return call.Fail(ready.error());
     if (call.cancelled()) return;  // its command went away while the container was paused
@@ -196,7 +199,19 @@ void RegisterMonitorService(rpc::Server& server, Sandbox& sandbox) {
   server.Handle<v1::ContainerRequest, v1::StateResponse>(
       kService, "State",
       [&](const v1::ContainerRequest& request, auto call) { State(sandbox, request, call); });
-  Register(server, "Start", sandbox, &Sandbox::Start);
+  server.Handle<v1::StartRequest, v1::Empty>(
+      kService, "Start", [&](const v1::StartRequest& request, TypedCall<v1::Empty> call) {
+        if (auto status = CheckContainer(sandbox, request.container_id()); !status)
+          return call.Fail(status.error());
+        sandbox.Start(request, Answer(call));
+      });
+  server.Handle<v1::ContainerRequest, v1::Empty>(
+      kService, "WaitNotified",
+      [&](const v1::ContainerRequest& request, TypedCall<v1::Empty> call) {
+        if (auto status = CheckContainer(sandbox, request.container_id()); !status)
+          return call.Fail(status.error());
+        sandbox.WhenNotified([call] { call.Reply(v1::Empty()); });
+      });
   Register(server, "Pause", sandbox, &Sandbox::Pause);
   Register(server, "Resume", sandbox, &Sandbox::Resume);
   server.Handle<v1::UpdateRequest, v1::Empty>(

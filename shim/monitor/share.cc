@@ -12,6 +12,7 @@
 #include "base/file.h"
 #include "image/rootfs.h"
 #include "shim/monitor/id_mapped_mount.h"
+#include "shim/state/notify_socket.h"
 #include "shim/state/sockets.h"
 #include "shim/state/volumes.h"
 
@@ -162,6 +163,7 @@ base::Status Share::MountRoot(const Request& request, const oci::Config& config,
   if (request.write_hosts)
     for (const char* path : {"/etc/hosts", "/etc/hostname"})
       TRY(MakeInRoot(root.get(), path, true));
+  if (!request.notify_socket.empty()) TRY(MakeInRoot(root.get(), kNotifyPath, true));
   if (!request.passt.empty()) TRY(MakeInRoot(root.get(), "/etc/resolv.conf", true));
   for (const char* path : {"/proc", "/dev", "/sys"}) TRY(MakeInRoot(root.get(), path, false));
   if (config.process && !config.process->cwd.empty())

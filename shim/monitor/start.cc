@@ -79,7 +79,8 @@ base::Error StartedMonitor::Explain(base::Error failure, const SandboxPaths& pat
   return info.si_code == CLD_EXITED ? std::move(failure) : Died(pid, paths);
 }
 
-base::Result<StartedMonitor> StartMonitor(NewSandbox sandbox, const Request& request, int network) {
+base::Result<StartedMonitor> StartMonitor(NewSandbox sandbox, const Request& request, int network,
+                                          std::span<const int> descriptors) {
   const std::string root = sandbox.root();
   const std::string id = sandbox.id();
   SandboxPaths paths = PathsOf(root, id);
@@ -127,6 +128,10 @@ base::Result<StartedMonitor> StartMonitor(NewSandbox sandbox, const Request& req
     options.argv.insert(options.argv.end(), {"--network-fd", "7"});
     options.fds.emplace_back(network, 7);
   }
+  if (!descriptors.empty())
+    options.argv.insert(options.argv.end(), {"--descriptors", std::to_string(descriptors.size())});
+  for (size_t i = 0; i < descriptors.size(); ++i)
+    options.fds.emplace_back(descriptors[i], kFirstDescriptor + static_cast<int>(i));
   auto pid = base::Spawn(options);
   if (!pid) return fail(pid.error(), std::move(lock));
   monitor.pid = *pid;

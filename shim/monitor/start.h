@@ -3,6 +3,7 @@
 #include <sys/types.h>
 
 #include <chrono>
+#include <span>
 #include <string>
 
 #include "base/result.h"
@@ -42,7 +43,11 @@ struct StartedMonitor {
 // agent's (kInvalidArgument: the configuration; kUnsupported: a property that is not implemented).
 //
 // `network` is the container's network namespace (borrowed), or -1: nothing but loopback.
+// `descriptors` (borrowed, at most kMaxDescriptors) are what its process has beside its stdio.
 base::Result<StartedMonitor> StartMonitor(NewSandbox sandbox, const Request& request,
-                                          int network = -1);
+                                          int network = -1, std::span<const int> descriptors = {});
+
+// The number of the first of them in the monitor.
+inline constexpr int kFirstDescriptor = 8;
 
 }  // namespace holt::shim

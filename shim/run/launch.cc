@@ -81,7 +81,8 @@ base::Status FillInstallation(Request& request) {
 
 base::Result<Launched> LaunchSandbox(const Registry& registry, const Request& request,
                                      const oci::Config& config,
-                                     const std::optional<ImageRoot>& image, int network) {
+                                     const std::optional<ImageRoot>& image, int network,
+                                     std::span<const int> descriptors) {
   Registry writable(registry.root());
   TRY_ASSIGN(NewSandbox sandbox, writable.Begin(request.id, request.name));
   TRY(base::WriteFile(sandbox.directory() + "/request.json", SerializeRequest(request), 0600));
@@ -100,7 +101,7 @@ base::Result<Launched> LaunchSandbox(const Registry& registry, const Request& re
     }
     launched.paths = *paths;
   }
-  TRY_ASSIGN(launched.monitor, StartMonitor(std::move(sandbox), request, network));
+  TRY_ASSIGN(launched.monitor, StartMonitor(std::move(sandbox), request, network, descriptors));
   return launched;
 }
 

@@ -30,10 +30,11 @@ struct Launched {
 
 // Makes the sandbox of `request` and starts its machine; returns when its container is created and
 // waits for its start. On an error nothing of it is left. The caller holds the store's shared lock.
-// `network`: as StartMonitor has it.
+// `network`, `descriptors`: as StartMonitor has them.
 base::Result<Launched> LaunchSandbox(const Registry& registry, const Request& request,
                                      const oci::Config& config,
-                                     const std::optional<ImageRoot>& image, int network = -1);
+                                     const std::optional<ImageRoot>& image, int network = -1,
+                                     std::span<const int> descriptors = {});
 
 // Is this file a kernel that holt can boot: an x86-64 ELF (vmlinux), or a bzImage?
 base::Status CheckKernelFile(const std::string& path);

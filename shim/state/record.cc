@@ -32,6 +32,7 @@ void Describe(A& a, Request& x) {
   a("qemu", x.qemu);
   a("stdin_open", x.stdin_open);
   a("auto_remove", x.auto_remove);
+  a("notify_socket", x.notify_socket);
   a("foreground", x.foreground);
   a("passt", x.passt);
   a("publish", x.publish);

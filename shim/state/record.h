@@ -39,6 +39,8 @@ struct Request {
   std::string qemu;         // software only
   bool stdin_open = false;  // stdin is a stream, not /dev/null
   bool auto_remove = false;
+  // NOTIFY_SOCKET of the command's own environment (shim/state/notify_socket.h); empty: none.
+  std::string notify_socket;
   // The caller stays: if it goes away before the start, so does the sandbox.
   bool foreground = false;
   // With a path of passt: the network of shim/network/user_network.h, with these ports.

@@ -12,6 +12,8 @@
 //   stdin, stdout, stderr: raw bytes; the end of the stream is the half-close.
 //   control: lines. To the monitor `resize <rows> <columns>`, `signal <number>`; from it
 //   `exit <status>` when the process ended. The stub speaks it, because it knows no protobuf.
+//   descriptors: one message of one byte, with what an exec that is to come has beside its stdio
+//   (SCM_RIGHTS); then `ok\n`. They are kept until it comes, or the client goes.
 namespace holt::shim {
 
 inline constexpr size_t kMaxAttachLine = 512;

@@ -12,7 +12,7 @@ if(TARGET holt AND TARGET holt-agent)
   target_link_libraries(host_cgroup_test PRIVATE shim_cgroup)
   # systemd is the lab's.
   holt_e2e_test(systemd_cgroup_test SOURCES systemd_cgroup_test.cc DEPS e2e_holt ON kvm)
-  add_dependencies(systemd_cgroup_test holt holt-scope holt-monitor holt-stub holt-vmm holt-fsd holt-initramfs)
+  add_dependencies(systemd_cgroup_test volume_probe holt holt-scope holt-monitor holt-stub holt-vmm holt-fsd holt-initramfs)
   # The store is the same whatever the processor.
   holt_e2e_test(image_cli_test SOURCES image_cli_test.cc DEPS e2e_holt ON software)
   add_dependencies(image_cli_test holt holt-monitor holt-stub holt-vmm holt-fsd holt-initramfs)

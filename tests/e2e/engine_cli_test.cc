@@ -98,7 +98,7 @@ TEST_F(EngineCliTest, ExecFlags) {
   refused("--apparmor", "x", "process.apparmorProfile: not supported");
   refused("--process-label", "x", "process.selinuxLabel: not supported");
   refused("--cgroup", "/below", "--cgroup: not supported");
-  refused("--preserve-fds", "1", "--preserve-fds: not supported");
+  refused("--preserve-fds", "1", "--preserve-fds: descriptor 3: is not open");
   refused("--additional-gids", "wheel", "--additional-gids: \"wheel\"");
   refused("--console-socket", "x", "--console-socket: needs --detach");
 }

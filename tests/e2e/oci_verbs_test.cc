@@ -160,7 +160,7 @@ TEST_F(OciVerbsTest, WhatIsNotSupportedIsAnErrorAndLeavesNothing) {
     EXPECT_TRUE(Leftovers().empty());
   };
   std::string good = Config(R"(["true"])");
-  refused(good, {"--preserve-fds", "3"}, "--preserve-fds: not supported");
+  refused(good, {"--preserve-fds", "3"}, "--preserve-fds: descriptor 3: is not open");
   refused("{", {}, "config.json");
   refused(R"({"ociVersion":"1.0.2"})", {}, "process: is required");
   refused(Config(R"(["true"])", R"(,"user":{"uid":"root"})"), {}, "process.user.uid");

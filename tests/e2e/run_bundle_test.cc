@@ -108,7 +108,6 @@ TEST_F(RunBundleTest, TheTwoFormsAreNotMixed) {
   refused(RunArgs({"c1", "true"}), 1, "the operand is the container's ID");
   refused({"run", "--keep", "demo", "true"}, 125, "--keep: only with --bundle");
   refused({"run", "--pid-file", "x", "demo", "true"}, 125, "--pid-file: only with --bundle");
-  refused(RunArgs({"--preserve-fds", "1", "c1"}), 1, "--preserve-fds: not supported");
 }
 
 TEST_F(RunBundleTest, TheTerminalOfTheCaller) {
