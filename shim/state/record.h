@@ -47,7 +47,7 @@ struct Request {
   std::string passt;
   std::vector<std::string> publish;
   std::string network_namespace;  // its path where it was given
-  bool write_hosts = false;  // make /etc/hosts and /etc/hostname
+  bool write_hosts = false;       // make /etc/hosts and /etc/hostname
   bool timeline = false;
   bool debug = false;
   std::string stop_signal;

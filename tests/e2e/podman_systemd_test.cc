@@ -121,5 +121,29 @@ TEST_F(PodmanSystemdTest, APodSharesNoNamespace) {
   EXPECT_THAT(refused.err, HasSubstr("not supported: joining another container's namespace (ipc)"));
 }
 
+TEST_F(PodmanSystemdTest, AServiceIsActiveWhenItsContainerSaysSo) {
+  constexpr char kService[] = "holt-podman-test.service";
+  const std::string file = std::string("/run/systemd/system/") + kService;
+  // As `podman generate systemd` writes it, but for --sdnotify.
+  ASSERT_TRUE(
+      base::WriteFile(file,
+                      "[Service]\nType=notify\nNotifyAccess=all\nTimeoutStartSec=90\n"
+                      "ExecStart=/usr/bin/podman --runtime=holt run --cgroups=no-conmon --rm -d "
+                      "--network=none --name=c1 --sdnotify=container -v " +
+                          BuildDirectory() +
+                          "/tests/e2e/volume_probe:/probe:ro demo sh -c "
+                          "\"sleep 1; /probe notify READY=1 barrier; exec sleep 1000\"\n"
+                          "ExecStop=/usr/bin/podman rm -f -t 0 -i c1\n")
+          .ok());
+  Systemctl({"daemon-reload"});
+  Finished start = Program::Start({"/bin/systemctl", "start", kService}, {})->Finish();
+  EXPECT_EQ(start.status, 0) << start.err << Systemctl({"status", kService});
+  EXPECT_EQ(ShowUnit(kService, "ActiveState"), "active");
+  EXPECT_EQ(Inspect("c1", "{{.State.Status}}"), "running");
+  Systemctl({"stop", kService});
+  unlink(file.c_str());
+  Systemctl({"daemon-reload"});
+}
+
 }  // namespace
 }  // namespace holt

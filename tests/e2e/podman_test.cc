@@ -4,6 +4,7 @@
 
 #include <algorithm>
 
+#include "tests/e2e/notify_host.h"
 #include "tests/e2e/podman_fixture.h"
 
 namespace holt {
@@ -130,6 +131,34 @@ TEST_F(PodmanTest, ATerminal) {
   EXPECT_TRUE(run->WaitFor("24 80")) << run->out();
   EXPECT_THAT(run->out(), HasSubstr("/dev/pts/0"));
   EXPECT_EQ(run->Finish().status, 5);
+}
+
+TEST_F(PodmanTest, WhatAContainerSaysOfItselfReachesPodmansOwnSupervisor) {
+  NotifyHost host(Scratch("notify.sock"));
+  const std::string probe = BuildDirectory() + "/tests/e2e/volume_probe:/probe:ro";
+  auto run = [&](const std::string& mode, const std::string& command) {
+    std::vector<std::string> environment = Environment();
+    environment.push_back(host.Variable());
+    return Program::Start(Words({"run", "-d", "--network=none", "--name=" + mode,
+                                 "--sdnotify=" + mode, "-v", probe, "demo", "sh", "-c", command}),
+                          {.environment = environment})
+        ->Finish();
+  };
+  // By conmon, which passes READY=1 on.
+  Finished container = run("container", "/probe notify STATUS=x READY=1 barrier; exec sleep 1000");
+  ASSERT_EQ(container.status, 0) << container.err;
+  std::string said;
+  while (said.find("READY=1") == std::string::npos) {
+    const std::string next = host.Next();
+    ASSERT_NE(next, "") << said;
+    said += next + "\n";
+  }
+  // Podman's own ways say it without the container, which is told of no socket.
+  for (const char* mode : {"conmon", "ignore"}) {
+    Finished other = run(mode, "test -z \"$NOTIFY_SOCKET\" && exec sleep 1000");
+    EXPECT_EQ(other.status, 0) << mode << other.err;
+    EXPECT_EQ(Podman({"inspect", mode, "--format", "{{.State.Status}}"}).out, "running\n") << mode;
+  }
 }
 
 }  // namespace

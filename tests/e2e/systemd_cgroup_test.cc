@@ -276,5 +276,66 @@ TEST_F(SystemdCgroupTest, WithoutSystemdOrABusItIsAnErrorThatSaysSo) {
   EXPECT_EQ(Holt({"delete", "c1"}).status, 0);
 }
 
+// Units of Type=notify, started by `holt run --bundle`.
+class SystemdNotifyTest : public SystemdCgroupTest {
+ protected:
+  static constexpr char kService[] = "holt-notify-test.service";
+  static constexpr char kUnitFile[] = "/run/systemd/system/holt-notify-test.service";
+  void SetUp() override {
+    SystemdCgroupTest::SetUp();
+    if (!HostHasSystemd()) return;
+    ASSERT_TRUE(
+        base::WriteFile(
+            bundle_ + "/rootfs/probe",
+            base::ReadFile(BuildDirectory() + "/tests/e2e/volume_probe", 64 << 20).value_or(""),
+            0755)
+            .ok());
+    WriteConfig(BundleTest::Config(
+        R"(["sh","-c","sleep 1; /probe notify STATUS=well READY=1 barrier; exec sleep 1000"])"));
+  }
+  void TearDown() override {
+    if (!HostHasSystemd()) return;
+    Systemctl({"stop", kService});
+    unlink(kUnitFile);
+    Systemctl({"daemon-reload"});
+    SystemdCgroupTest::TearDown();
+  }
+  // Starts the service; `systemctl start` returns when it is ready.
+  Finished StartService(const std::string& flags) {
+    std::string command;
+    for (const std::string& word : Command({"run", "--accel", Accel(), "--bundle", bundle_}))
+      command += word + " ";
+    EXPECT_TRUE(base::WriteFile(kUnitFile,
+                                "[Service]\nType=notify\nNotifyAccess=all\n"
+                                "TimeoutStartSec=90\nExecStart=" +
+                                    command + flags + " c1\n")
+                    .ok());
+    Systemctl({"daemon-reload"});
+    return Program::Start({"/bin/systemctl", "start", kService}, {})->Finish();
+  }
+};
+
+TEST_F(SystemdNotifyTest, AServiceIsActiveWhenItsContainerSaysSo) {
+  Finished start = StartService("");
+  EXPECT_EQ(start.status, 0) << start.err << Systemctl({"status", kService});
+  EXPECT_EQ(Show("ActiveState", kService), "active");
+  EXPECT_EQ(Show("StatusText", kService), "well");
+  EXPECT_THAT(Read("/proc/" + Show("MainPID", kService) + "/cmdline"), HasSubstr("run"));
+  Systemctl({"stop", kService});
+  EXPECT_TRUE(Eventually([&] { return Leftovers().empty(); }));
+
+  // It leaves, and the container's pid is the service's.
+  start = StartService("-d --pid-file " + Scratch("pid"));
+  EXPECT_EQ(start.status, 0) << start.err << Systemctl({"status", kService});
+  EXPECT_EQ(Show("ActiveState", kService), "active");
+  EXPECT_EQ(Show("MainPID", kService), PidFile());
+  EXPECT_EQ(Holt({"exec", "c1", "/probe", "notify", "STATUS=better"}).status, 0);
+  EXPECT_TRUE(Eventually([&] { return Show("StatusText", kService) == "better"; }));
+  EXPECT_EQ(Holt({"kill", "c1", "9"}).status, 0);
+  EXPECT_TRUE(Eventually([&] { return Show("ActiveState", kService) == "failed"; }));
+  EXPECT_EQ(Show("ExecMainStatus", kService), "137");
+  EXPECT_EQ(Holt({"delete", "--force", "c1"}).status, 0);
+}
+
 }  // namespace
 }  // namespace holt
