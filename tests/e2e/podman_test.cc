@@ -12,6 +12,7 @@ namespace {
 
 using testing::ContainsRegex;
 using testing::HasSubstr;
+using testing::StartsWith;
 
 TEST_F(PodmanTest, RunsAndTellsHowItEnded) {
   utsname host{};
@@ -76,6 +77,28 @@ TEST_F(PodmanTest, AContainersWholeLife) {
   EXPECT_EQ(Podman({"kill", "c1"}).status, 0);
   EXPECT_EQ(Podman({"wait", "c1"}).out, "137\n");
   EXPECT_EQ(Podman({"rm", "c1"}).status, 0);
+}
+
+TEST_F(PodmanTest, AttachIsTheContainersStdio) {
+  ASSERT_EQ(Run({"-d", "-i", "--name=c1", "demo", "sh", "-c",
+                 "while read -r line; do echo got $line; done; echo end >&2; exit 5"})
+                .status,
+            0);
+  Finished attach = Podman({"attach", "c1"}, "one\ntwo\n");
+  // Podman ends it with an empty line of its own, and its status is not the container's.
+  EXPECT_THAT(attach.out, StartsWith("got one\ngot two\n"));
+  EXPECT_EQ(attach.err, "end\n");
+  EXPECT_EQ(Podman({"wait", "c1"}).out, "5\n");
+}
+
+TEST_F(PodmanTest, AUserNamespaceOfItsOwn) {
+  Finished run = Run({"--rm", "--uidmap=0:100000:2000", "--gidmap=0:200000:2000", "--user=7:8",
+                      "demo", "sh", "-c",
+                      "echo $(cat /proc/self/uid_map /proc/self/gid_map); id -u; "
+                      "stat -c %u:%g /etc/passwd; touch /x; touch /tmp/x && stat -c %u:%g /tmp/x"});
+  EXPECT_EQ(run.status, 0) << run.err;
+  EXPECT_EQ(run.out, "0 100000 2000 0 200000 2000\n7\n0:0\n7:8\n");
+  EXPECT_THAT(run.err, HasSubstr("Permission denied"));
 }
 
 TEST_F(PodmanTest, LackOfMemoryIsTold) {
