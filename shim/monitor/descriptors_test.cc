@@ -186,6 +186,9 @@ TEST_F(DescriptorsTest, WhoComesToAListeningSocketIsTold) {
 
   descriptors_->ProcessExited(1s);
   EXPECT_FALSE(base::ConnectUnix(path).ok());
+  auto late = *base::SocketPair();
+  descriptors_->Join(std::move(arrivals[0]), std::move(late.first));
+  EXPECT_EQ(Read(late.second), "end") << "nobody is there to talk to";
   arrivals.clear();
   unlink(path.c_str());
 }
