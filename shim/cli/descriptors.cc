@@ -65,6 +65,7 @@ Result<std::vector<UniqueFd>> TakeDescriptors(int64_t count) {
 
 std::vector<int> Numbers(const std::vector<UniqueFd>& descriptors) {
   std::vector<int> numbers;
+  numbers.reserve(descriptors.size());
   for (const UniqueFd& fd : descriptors) numbers.push_back(fd.get());
   return numbers;
 }

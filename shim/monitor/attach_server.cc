@@ -17,8 +17,6 @@
 namespace holt::shim {
 namespace {
 
-using base::Code;
-
 // A client says what it wants within this time.
 constexpr auto kHelloDeadline = std::chrono::seconds(10);
 

@@ -36,6 +36,7 @@ struct Container::Streams {
       const Descriptors* descriptors) const {
     if (descriptors == nullptr) return {};
     std::vector<uint64_t> ids;
+    ids.reserve(others.size());
     for (const AgentLink::Stream& other : others) ids.push_back(other.id);
     return descriptors->Describe(ids);
   }
@@ -85,6 +86,7 @@ void Container::Connect(Process& process, Streams& streams) {
   if (streams.err.fd) process.error_output().SetSource(std::move(streams.err.fd));
   if (process.descriptors() == nullptr) return;
   std::vector<base::UniqueFd> others;
+  others.reserve(streams.others.size());
   for (AgentLink::Stream& other : streams.others) others.push_back(std::move(other.fd));
   process.descriptors()->Connect(std::move(others));
   process.descriptors()->OnArrival([this, id = process.exec_id()](Descriptors::Arrival arrival) {

@@ -130,10 +130,13 @@ void Descriptors::Connect(std::vector<UniqueFd> streams) {
   for (Given& given : given_) {
     if (!HasStream(given.kind)) continue;
     UniqueFd stream = std::move(streams.at(next++));
-    if (given.input) given.input->SetTarget(std::move(stream));
-    if (given.output) given.output->SetSource(std::move(stream));
-    if (given.kind == DescriptorKind::kConnection)
+    if (given.input) {
+      given.input->SetTarget(std::move(stream));
+    } else if (given.output) {
+      given.output->SetSource(std::move(stream));
+    } else {
       StartRelay(std::move(given.fd), std::move(stream), nullptr);
+    }
   }
 }
 

@@ -15,7 +15,6 @@ namespace holt::shim::network {
 namespace {
 
 using base::Code;
-using base::MakeError;
 using base::NetlinkAttributes;
 using base::NetlinkMessage;
 using base::NetlinkRequest;

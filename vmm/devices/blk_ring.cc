@@ -103,7 +103,7 @@ Result<std::unique_ptr<BlkRing>> BlkRing::Adopt(base::UniqueFd fd, std::string_v
   if (result != 0) return RingError(result, "map a ring");
   // As io_uring_queue_init_params does where it made the ring.
   ring->ring_.features = known.features;
-  fd.Release();
+  (void)fd.Release();
   ring->made_ = true;
   return ring;
 }
