@@ -18,6 +18,7 @@
 #include "base/socket.h"
 #include "rpc/datagram.h"
 #include "shim/monitor/notification.h"
+#include "shim/state/heard_notification.h"
 
 namespace holt::shim {
 namespace {
@@ -86,28 +87,10 @@ class NotifyRelayTest : public ::testing::Test {
   }
   // The next one on the host, and who it is from; "" when there is none.
   std::string Heard() {
-    char buffer[8192];
-    alignas(cmsghdr) char control[256];
-    iovec data{buffer, sizeof buffer};
-    msghdr message{};
-    message.msg_iov = &data;
-    message.msg_iovlen = 1;
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    const ssize_t n = recvmsg(host_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    if (n < 0) return "";
-    for (cmsghdr* part = CMSG_FIRSTHDR(&message); part; part = CMSG_NXTHDR(&message, part)) {
-      if (part->cmsg_type == SCM_CREDENTIALS) {
-        ucred credentials;
-        std::memcpy(&credentials, CMSG_DATA(part), sizeof credentials);
-        sender_ = credentials.pid;
-      } else if (part->cmsg_type == SCM_RIGHTS) {
-        int fd;
-        std::memcpy(&fd, CMSG_DATA(part), sizeof fd);
-        barrier_ = base::UniqueFd(fd);
-      }
-    }
-    return std::string(buffer, static_cast<size_t>(n));
+    HeardNotification heard = HearNotification(host_.get());
+    if (heard.sender != 0) sender_ = heard.sender;
+    if (heard.descriptor) barrier_ = std::move(heard.descriptor);
+    return heard.text;
   }
 
   std::string directory_;

@@ -6,10 +6,10 @@
 #include <poll.h>
 #include <sys/socket.h>
 
-#include <cstring>
 #include <string>
 
 #include "base/socket.h"
+#include "shim/state/heard_notification.h"
 
 namespace holt {
 
@@ -29,28 +29,10 @@ class NotifyHost {
   std::string Next(int patience = 60'000) {
     pollfd ready{socket_.get(), POLLIN, 0};
     if (poll(&ready, 1, patience) != 1) return "";
-    char buffer[8192];
-    alignas(cmsghdr) char control[256];
-    iovec data{buffer, sizeof buffer};
-    msghdr message{};
-    message.msg_iov = &data;
-    message.msg_iovlen = 1;
-    message.msg_control = control;
-    message.msg_controllen = sizeof control;
-    const ssize_t n = recvmsg(socket_.get(), &message, MSG_DONTWAIT | MSG_CMSG_CLOEXEC);
-    if (n < 0) return "";
-    for (cmsghdr* part = CMSG_FIRSTHDR(&message); part; part = CMSG_NXTHDR(&message, part)) {
-      if (part->cmsg_type == SCM_CREDENTIALS) {
-        ucred credentials;
-        std::memcpy(&credentials, CMSG_DATA(part), sizeof credentials);
-        sender_ = credentials.pid;
-      } else if (part->cmsg_type == SCM_RIGHTS) {
-        int fd;
-        std::memcpy(&fd, CMSG_DATA(part), sizeof fd);
-        descriptor_ = base::UniqueFd(fd);
-      }
-    }
-    return std::string(buffer, static_cast<size_t>(n));
+    shim::HeardNotification heard = shim::HearNotification(socket_.get());
+    if (heard.sender != 0) sender_ = heard.sender;
+    if (heard.descriptor) descriptor_ = std::move(heard.descriptor);
+    return heard.text;
   }
   // Of the last one.
   pid_t sender() const { return sender_; }
