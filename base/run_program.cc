@@ -85,7 +85,7 @@ Result<ProgramEnd> RunProgram(SpawnOptions options, std::string_view input,
   UniqueFd error_read(pipe_fds[0]);
   UniqueFd error_write(pipe_fds[1]);
   TRY(SetNonblocking(error_read.get(), true));
-  std::erase_if(options.fds, [](const auto& pair) { return pair.second < 3; });
+  std::erase_if(options.fds, [](const auto& pair) { return pair.second == 0 || pair.second == 2; });
   options.fds.emplace_back(in.get(), 0);
   options.fds.emplace_back(error_write.get(), 2);
   options.new_session = true;

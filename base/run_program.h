@@ -20,10 +20,11 @@ struct ProgramEnd {
 };
 
 // Runs a program to its end, in a session of its own, and blocks. `input` is its standard input (a
-// file, so one that does not read it blocks nobody); its standard output is discarded. With a
+// file, so one that does not read it blocks nobody); its standard output is discarded, unless
+// `options` name a descriptor for it. With a
 // `timeout` it and its process group are killed when that has passed; they are too when the caller
 // dies. What it leaves running in the background is not waited for, also not when that holds the
-// standard error open. Descriptors 0 to 2 of `options` are overwritten.
+// standard error open. Descriptors 0 and 2 of `options` are overwritten.
 Result<ProgramEnd> RunProgram(SpawnOptions options, std::string_view input,
                               std::optional<std::chrono::milliseconds> timeout);
 

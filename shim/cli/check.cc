@@ -12,6 +12,7 @@
 #include "shim/network/user_network.h"
 #include "shim/run/accel.h"
 #include "shim/run/launch.h"
+#include "shim/run/qemu_version.h"
 #include "shim/run/sizing.h"
 #include "shim/state/uid_lease.h"
 
@@ -48,7 +49,15 @@ Finding Kvm(const HostProcessors& host) {
 }
 
 Finding Qemu(const HostProcessors& host) {
-  if (!host.qemu.empty()) return {"qemu", Verdict::kGood, host.qemu, ""};
+  if (!host.qemu.empty()) {
+    auto version = QemuVersionOf(host.qemu, geteuid());
+    if (!version) return {"qemu", Verdict::kPoor, version.error().message(), "it may not run"};
+    const std::string text = fmt::format("{}, {}.{}", host.qemu, version->major, version->minor);
+    if (*version >= kParallelQemu) return {"qemu", Verdict::kGood, text, ""};
+    return {"qemu", host.kvm.usable() ? Verdict::kGood : Verdict::kPoor, text,
+            fmt::format("several processors of a machine take turns; side by side from {}.{} on",
+                        kParallelQemu.major, kParallelQemu.minor)};
+  }
   bool needed = !host.kvm.usable();
   return {"qemu", needed ? Verdict::kMissing : Verdict::kPoor, "qemu-system-x86_64 is not in PATH",
           needed ? "no container can run; install the package qemu-system-x86"

@@ -13,6 +13,7 @@
 #include "base/log.h"
 #include "base/socket.h"
 #include "rpc/vmm.pb.h"
+#include "shim/run/qemu_version.h"
 #include "vmm/cpu/software.h"
 
 namespace holt::shim {
@@ -184,6 +185,10 @@ base::Status Machine::StartQemu(const MachineSpec& spec, Wiring& wiring) {
   vmm::SoftwareSpec machine;
   machine.qemu = spec.qemu;
   machine.vcpus = spec.vcpus;
+  if (spec.vcpus > 1) {
+    TRY_ASSIGN(const QemuVersion version, QemuVersionOf(spec.qemu, spec.qemu_uid));
+    machine.parallel = version >= kParallelQemu;
+  }
   machine.memory_bytes = spec.memory_bytes;
   machine.cmdline = spec.cmdline;
   machine.kernel_fd = fds.Add(wiring.kernel.get());

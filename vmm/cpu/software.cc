@@ -59,7 +59,7 @@ base::Result<std::vector<std::string>> SoftwareArgv(const SoftwareSpec& spec) {
       // With ACPI microvm takes SeaBIOS by itself, which newer ones need an option ROM for to start
       // a kernel by PVH. This one does that, and nothing else.
       "-bios", "qboot.rom", "-accel",
-      spec.vcpus > 1 ? "tcg,thread=multi,tb-size=128" : "tcg,thread=single,tb-size=128", "-cpu",
+      spec.parallel ? "tcg,thread=multi,tb-size=128" : "tcg,thread=single,tb-size=128", "-cpu",
       "max,-la57", "-smp", fmt::format("{}", spec.vcpus), "-m",
       fmt::format("{}M", spec.memory_bytes / kMiB),
       // One shared file: the vhost-user back ends map it.

@@ -14,6 +14,8 @@ namespace holt::vmm {
 struct SoftwareSpec {
   std::string qemu;  // path of qemu-system-x86_64; becomes argv[0]
   uint32_t vcpus = 1;
+  // Each vCPU has a thread of its own; otherwise they take turns. Not every QEMU can.
+  bool parallel = false;
   uint64_t memory_bytes = 0;
   std::string cmdline;
   // Opened again by QEMU through /proc/self/fd: its user must be able to read the files.

@@ -37,6 +37,14 @@ TEST(SoftwareArgvTest, NamesEveryDescriptorAndWaitsForCont) {
   EXPECT_THAT(*argv, Contains(HasSubstr("memory-backend-memfd")));
 }
 
+TEST(SoftwareArgvTest, VcpusTakeTurnsUnlessTheyMayNot) {
+  SoftwareSpec spec = Good();
+  spec.vcpus = 4;
+  EXPECT_THAT(*SoftwareArgv(spec), Contains(HasSubstr("thread=single")));
+  spec.parallel = true;
+  EXPECT_THAT(*SoftwareArgv(spec), Contains(HasSubstr("thread=multi")));
+}
+
 TEST(SoftwareArgvTest, RefusesWhatQemusOptionSyntaxCouldTakeForMore) {
   for (const char* tag : {"", "a,b", "a=b", "a b", "aaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaaa"}) {
     SoftwareSpec spec = Good();
