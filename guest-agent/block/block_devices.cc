@@ -1,17 +1,16 @@
 #include "guest-agent/block/block_devices.h"
 
 #include <sys/wait.h>
-#include <unistd.h>
 
 #include <algorithm>
 #include <charconv>
-#include <climits>
 #include <filesystem>
 #include <map>
 #include <thread>
 
 #include "base/file.h"
 #include "guest-agent/block/added_disk.h"
+#include "guest-agent/init/aside.h"
 
 namespace holt::guest_agent {
 namespace {
@@ -115,21 +114,16 @@ Result<std::vector<BlockDevice>> FindBlockDevices(
 }
 
 void GiveBackAddedDisks(Reaper& reaper, const std::vector<BlockDevice>& devices,
-                        std::function<void(base::Status)> done) {
+                        const std::function<void(base::Status)>& done) {
   if (std::ranges::all_of(devices, [](const auto& device) { return device.added_name.empty(); }))
     return done({});
-  // SAFETY: the agent has one thread, so a fork of it is a whole process (docs/adr/0041).
-  const pid_t pid = fork();
-  if (pid < 0) return done(HOLT_ERRNO("give disks back: fork"));
-  if (pid == 0) {
-    // A stream would not end as long as this has it, too.
-    close_range(0, UINT_MAX, 0);
-    _exit(GiveBack(devices));
-  }
-  reaper.Watch(pid, [done = std::move(done)](int status) {
-    if (status == 0) return done({});
-    done(base::ErrnoError(WIFEXITED(status) ? WEXITSTATUS(status) : EIO, "give disks back"));
-  });
+  auto begun = DoAside(
+      reaper, [&] { return GiveBack(devices); },
+      [done](int status) {
+        if (status == 0) return done({});
+        done(base::ErrnoError(WIFEXITED(status) ? WEXITSTATUS(status) : EIO, "give disks back"));
+      });
+  if (!begun) done(std::move(begun).error().Wrap("give disks back"));
 }
 
 void UseGuestNumbers(const std::vector<BlockDevice>& devices, std::vector<oci::Device>& nodes) {

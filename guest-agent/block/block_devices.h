@@ -36,7 +36,7 @@ base::Result<std::vector<BlockDevice>> FindBlockDevices(
 // `done` is called. In a process of its own, for it waits: up to ten seconds for what is still
 // mounted, and for a slow disk of the host's.
 void GiveBackAddedDisks(Reaper& reaper, const std::vector<BlockDevice>& devices,
-                        std::function<void(base::Status)> done);
+                        const std::function<void(base::Status)>& done);
 
 // linux.devices with the guest's numbers.
 void UseGuestNumbers(const std::vector<BlockDevice>& devices, std::vector<oci::Device>& nodes);

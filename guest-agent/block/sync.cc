@@ -2,24 +2,18 @@
 
 #include <unistd.h>
 
-#include <climits>
+#include "guest-agent/init/aside.h"
 
 namespace holt::guest_agent {
 
-void SyncDisks(Reaper& reaper, std::function<void()> done) {
-  // SAFETY: the agent has one thread, so a fork of it is a whole process (docs/adr/0041).
-  const pid_t pid = fork();
-  if (pid < 0) {
+void SyncDisks(Reaper& reaper, const std::function<void()>& done) {
+  auto write_back = [] {
     sync();
-    return done();
-  }
-  if (pid == 0) {
-    // A stream would not end as long as this has it, too.
-    close_range(0, UINT_MAX, 0);
-    sync();
-    _exit(0);
-  }
-  reaper.Watch(pid, [done = std::move(done)](int) { done(); });
+    return 0;
+  };
+  if (DoAside(reaper, write_back, [done](int) { done(); })) return;
+  sync();
+  done();
 }
 
 }  // namespace holt::guest_agent

@@ -73,7 +73,7 @@ void Agent::Wait(const agent::v1::WaitRequest& request, Call<agent::v1::WaitResp
     // Who learns of the end may take the machine away. What the container wrote to its disks is
     // there then, as it would be without a machine: nobody else is left to wait for this.
     if (!has_disks) return reply();
-    SyncDisks(engine_.reaper, std::move(reply));
+    SyncDisks(engine_.reaper, reply);
   });
 }
 

@@ -55,9 +55,11 @@ base::Status KillProcesses(const Record& record) {
 
 // What is not in the sandbox's directory; its processes are gone.
 base::Status FreeHost(const SandboxPaths& paths, const Remains& remains) {
-  base::Status network = network::RemoveLeftovers(remains.request.network_namespace);
-  TRY(RemoveHostCgroup(remains.record.cgroup, paths.directory, true));
-  return network;
+  // The namespace is somebody else's. A container could never be removed if this kept it.
+  if (auto removed = network::RemoveLeftovers(remains.request.network_namespace); !removed)
+    base::log::Warning("container {}: what its machine left in its network: {}", remains.request.id,
+                       removed.error().message());
+  return RemoveHostCgroup(remains.record.cgroup, paths.directory, true);
 }
 
 // Of a sandbox that stays because it has an exit status to tell, and whose monitor was killed.

@@ -46,9 +46,6 @@ bool TakeFd(std::string_view text, UniqueFd& out) {
   return true;
 }
 
-// As StartMonitor has it (shim/monitor/start.h).
-constexpr int kFirstDescriptor = 8;
-
 // `text` of them, from kFirstDescriptor on.
 bool TakeDescriptors(std::string_view text, std::vector<UniqueFd>& out) {
   size_t count = 0;

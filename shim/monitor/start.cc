@@ -12,6 +12,7 @@
 #include "base/spawn.h"
 #include "shim/monitor/cleanup.h"
 #include "shim/monitor/outcome.h"
+#include "shim/state/descriptor_kind.h"
 
 namespace holt::shim {
 namespace {

@@ -47,7 +47,4 @@ struct StartedMonitor {
 base::Result<StartedMonitor> StartMonitor(NewSandbox sandbox, const Request& request,
                                           int network = -1, std::span<const int> descriptors = {});
 
-// The number of the first of them in the monitor.
-inline constexpr int kFirstDescriptor = 8;
-
 }  // namespace holt::shim

@@ -17,6 +17,8 @@ enum class DescriptorKind {
 // How many of them a process can have beside its stdio: with three streams for each of
 // AgentLink::kStartsAtOnce processes, fewer than the agent parks.
 inline constexpr size_t kMaxDescriptors = 16;
+// The number of the first of them in the monitor.
+inline constexpr int kFirstDescriptor = 8;
 
 // kUnsupported for any other; the message says what it is.
 base::Result<DescriptorKind> KindOfDescriptor(int fd);
